@@ -1,0 +1,32 @@
+"""What the converter asks of a data set's reader."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from simipu.records import Frame, FrameRef, Scan, SourceInfo
+
+
+class Source(Protocol):
+    """Reads one data set. Instances are pickled to worker processes, so they hold paths, not tables.
+
+    ``scan`` may only list and stat files and read small text; ``read`` opens the frame's own files.
+    Both raise ``SourceError`` naming the file at fault.
+    """
+
+    @property
+    def info(self) -> SourceInfo:
+        """Name, licence, cameras and point columns."""
+        ...
+
+    def scan(self) -> Scan:
+        """Find scenes and frames, in an order that depends on the data set alone."""
+        ...
+
+    def read(self, ref: FrameRef) -> Frame:
+        """Read one frame completely and check it.
+
+        Raises:
+            SourceError: a file of the frame is missing, damaged or contradicts another.
+        """
+        ...

@@ -1,0 +1,154 @@
+"""What a data set's reader yields: one synchronised frame with its calibration.
+
+Frames of reference, units and pixel convention are those of ``docs/conventions.md``: metres,
+nanoseconds, ``T_dst_from_src`` (4, 4) float64 acting on column vectors, ego x forward / y left /
+z up, camera x right / y down / z forward, and pixel (0, 0) is the *centre* of the top left pixel.
+A value that the source does not have is ``None``; it is never invented.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float64]
+Column = npt.NDArray[np.generic]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class CameraImage:
+    """One encoded image and the geometry that ties it to the frame's point cloud.
+
+    Attributes:
+        data: the source's own PNG or JPEG bytes, unchanged.
+        width, height: size of the decoded image in pixels.
+        K: (3, 3) float64 pinhole matrix of the image as stored.
+        distortion: (5,) float64 Brown coefficients k1 k2 p1 p2 k3; zeros for a rectified image.
+        T_camera_from_lidar: (4, 4) float64, the lidar frame at the sweep's time to the camera
+            frame at the image's time; ego motion between the two is already in it where known.
+        T_ego_from_camera: (4, 4) float64 mounting pose, or None.
+        T_world_from_ego: (4, 4) float64 ego pose at the image's time, or None.
+        timestamp_ns: capture time, or None.
+    """
+
+    data: bytes
+    width: int
+    height: int
+    K: FloatArray
+    distortion: FloatArray
+    T_camera_from_lidar: FloatArray
+    T_ego_from_camera: FloatArray | None = None
+    T_world_from_ego: FloatArray | None = None
+    timestamp_ns: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LidarSweep:
+    """One point cloud, column by column.
+
+    Attributes:
+        columns: name -> (N,) array; always "x", "y", "z" (float32, metres, lidar frame), then
+            every further column that the source has, in its own dtype.
+        T_ego_from_lidar: (4, 4) float64 mounting pose, or None.
+        timestamp_ns: the time that the cloud stands for, or None.
+        timestamp_start_ns, timestamp_end_ns: first and last firing of the sweep, or None.
+    """
+
+    columns: Mapping[str, Column]
+    T_ego_from_lidar: FloatArray | None = None
+    timestamp_ns: int | None = None
+    timestamp_start_ns: int | None = None
+    timestamp_end_ns: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.columns["x"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Frame:
+    """One moment: a sweep and the images that belong to it.
+
+    Attributes:
+        id: the source's own name of the frame, unique in its data set.
+        lidar: the sweep.
+        cameras: camera name -> image; a camera without an image at this moment is left out.
+        T_world_from_ego: (4, 4) float64 ego pose at the sweep's time, or None.
+        timestamp_ns: the frame's time, or None.
+    """
+
+    id: str
+    lidar: LidarSweep
+    cameras: Mapping[str, CameraImage]
+    T_world_from_ego: FloatArray | None = None
+    timestamp_ns: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrameRef:
+    """A frame that has not been read yet, with bounds known without decoding it.
+
+    Attributes:
+        id: as ``Frame.id``.
+        max_points: upper bound of the number of points.
+        max_image_bytes: upper bound of the encoded bytes of all its images together.
+        key: whatever the source needs to read it; picklable and small.
+    """
+
+    id: str
+    max_points: int
+    max_image_bytes: int
+    key: tuple[object, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scene:
+    """Frames that belong together, in order. ``split`` is "" where the source names none."""
+
+    name: str
+    split: str
+    frames: tuple[FrameRef, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """A frame left out, and why. ``expected`` marks gaps that the official data set is known for."""
+
+    frame_id: str
+    path: str
+    reason: str
+    expected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scan:
+    """What a source found on disk."""
+
+    scenes: tuple[Scene, ...]
+    skipped: tuple[Skipped, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceInfo:
+    """What a store keeps of where its data came from.
+
+    Attributes:
+        name: the data set, e.g. "kitti-raw".
+        licence: the licence of the data, as its owner names it.
+        cameras: every camera that may occur, in order.
+        point_columns: column name -> NumPy dtype string, e.g. {"x": "<f4"}; the columns, in order,
+            and types of the source's own point files, so that these can be written back.
+        point_suffix: file name ending of the source's point files.
+        notes: what the source lacks or how a value was derived, in sentences.
+        options: reader options that change what is read.
+    """
+
+    name: str
+    licence: str
+    cameras: tuple[str, ...]
+    point_columns: Mapping[str, str]
+    point_suffix: str
+    notes: tuple[str, ...] = ()
+    options: Mapping[str, object] = field(default_factory=dict)
