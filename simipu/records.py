@@ -114,7 +114,7 @@ class Scene:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Skipped:
-    """A frame left out, and why. ``expected`` marks gaps that the official data set is known for."""
+    """A frame left out, and why. ``expected``: a gap that the official data set is known for."""
 
     frame_id: str
     path: str
@@ -152,3 +152,23 @@ class SourceInfo:
     point_suffix: str
     notes: tuple[str, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Correspondences:
+    """The points of one sweep that lie in one image.
+
+    Attributes:
+        row: (M,) uint32 row in the sweep, ascending.
+        uv: (M, 2) float32 pixels of the image as stored, integers at pixel centres.
+        depth: (M,) float32 metres along the optical axis.
+        visible: (M,) bool; False: behind a nearer surface as seen from the camera.
+    """
+
+    row: npt.NDArray[np.uint32]
+    uv: npt.NDArray[np.float32]
+    depth: npt.NDArray[np.float32]
+    visible: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.row)

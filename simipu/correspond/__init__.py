@@ -1,1 +1,1 @@
-"""..."""
+"""Which LiDAR point lies at which pixel of which image, and whether the camera sees it."""

@@ -1,1 +1,1 @@
-"""..."""
+"""Contrastive losses, on tensors alone."""

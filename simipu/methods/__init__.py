@@ -1,1 +1,1 @@
-"""..."""
+"""Pre-training methods: encoders and losses put together."""

@@ -1,1 +1,1 @@
-"""..."""
+"""Encoders of images and point clouds, and projection heads."""

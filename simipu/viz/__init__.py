@@ -1,1 +1,1 @@
-"""..."""
+"""Pictures of what a store holds, drawn with Pillow alone."""

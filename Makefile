@@ -1,0 +1,63 @@
+# `make demo` and `make test` set up all they need; everything lands inside this folder.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+INSTALLING := $(VENV)/.installing
+
+DEMO := demo
+SAMPLES := $${SIMIPU_SAMPLE_DATA:-../shared/data}
+
+.PHONY: help
+help:
+	@echo "make demo    convert, train for a few steps and draw a picture, into ./$(DEMO)"
+	@echo "make test    lint, types, tests, and the wheel as a user installs it"
+	@echo "make lint    ruff and mypy only"
+	@echo "make bench   the benchmarks of tests/benchmarks"
+	@echo "make clean   remove what these targets made, except $(VENV)"
+
+.PHONY: demo
+demo: $(INSTALLED)
+	@root="$${KITTI_RAW_ROOT:-$(SAMPLES)/kitti_raw}"
+	if [ ! -d "$$root" ]; then
+		root="$(DEMO)/kitti_raw"
+	fi
+
+.PHONY: test
+test: lint
+	$(PY) -m pytest
+
+.PHONY: lint
+lint: $(INSTALLED)
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+.PHONY: bench
+bench: $(INSTALLED)
+	@for script in tests/benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
+
+.PHONY: clean
+clean:
+	rm -rf build dist simipu.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find simipu pipelines cli tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An installation that was interrupted leaves its marker behind, and is then started afresh.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "simipu needs Python 3.11 or newer, and '$(PYTHON)' is not that." >&2; \
+	  echo "Install one, then name it: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments: its venv module is missing." >&2; \
+	  echo "Install it (Debian, Ubuntu: apt install python3-venv) and try again." >&2; exit 1; }
+	@if [ -e $(INSTALLING) ]; then echo "Removing a half-made $(VENV)"; rm -rf $(VENV); fi
+	@echo "Installing into $(VENV) (about 6 GB with PyTorch; minutes, the first time)"
+	@mkdir -p $(VENV) && touch $(INSTALLING)
+	@[ -x $(PY) ] || $(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --editable '.[dev]'
+	@rm $(INSTALLING) && touch $@

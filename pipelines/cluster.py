@@ -1,0 +1,86 @@
+"""Running tasks: here, in local worker processes, or on a dask cluster that already runs."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from simipu.errors import IncompleteError
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def run_tasks(
+    function: Callable[[Task], Result],
+    tasks: Sequence[Task],
+    *,
+    workers: int,
+    scheduler: str | None = None,
+) -> Iterator[Result]:
+    """Yield the result of each task as it ends, in any order.
+
+    Args:
+        function: picklable; writes its own files, so that only small results travel.
+        tasks: picklable arguments.
+        workers: local processes; with 1, or one task, everything runs in this process.
+        scheduler: address of a running dask scheduler, e.g. "tcp://head:8786", used instead of
+            local workers. Its workers need simipu and must see the same paths.
+
+    Raises:
+        IncompleteError: a worker process was lost, or the scheduler cannot be reached.
+        Exception: whatever ``function`` raised; tasks not yet started are dropped.
+    """
+    if scheduler is None and min(workers, len(tasks)) <= 1:
+        yield from map(function, tasks)
+        return
+    from distributed import KilledWorker, as_completed
+
+    with _client(min(workers, len(tasks)), scheduler) as client:
+        futures = client.map(function, tasks, pure=False, retries=0)
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except KilledWorker:
+            raise IncompleteError(
+                "a worker process was lost (killed, or out of memory)",
+                fix="Run the same command again: it goes on where it stopped. With little memory, "
+                "use fewer --workers.",
+            ) from None
+        finally:
+            client.cancel(futures)
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        try:
+            client = Client(scheduler, timeout="20s", set_as_default=False)
+        except (OSError, ValueError) as error:
+            raise IncompleteError(
+                f"no dask scheduler answers ({error})",
+                where=scheduler,
+                fix="Start one with `dask scheduler` and workers with `dask worker`, or leave out "
+                "--scheduler to use local workers.",
+            ) from None
+        with client:
+            yield client
+        return
+    with (
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=None,
+            dashboard_address=None,
+            silence_logs=logging.CRITICAL,
+        ) as cluster,
+        Client(cluster, set_as_default=False) as client,
+    ):
+        # Ctrl-C reaches the whole process group; only this process should answer it.
+        client.run(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        yield client

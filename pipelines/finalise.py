@@ -1,0 +1,141 @@
+"""The single-process end of a conversion: many fragments become one store."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import simipu
+from simipu.errors import SourceError
+from simipu.pipelines.plan import Plan
+from simipu.records import SourceInfo
+from simipu.store import schema
+from simipu.store.commit import commit, read_root, remove_leftovers, write_metadata
+from simipu.store.fragment import Fragments
+from simipu.store.shards import write_array
+from simipu.store.storage import LocalStorage
+
+Tables = dict[str, tuple[schema.ArraySpec, npt.NDArray[Any]]]
+
+
+def finalise(storage: LocalStorage, plan: Plan, fragments: Fragments, info: SourceInfo) -> None:
+    """Merge the fragments of a finished conversion, write the small arrays, commit.
+
+    Raises:
+        SourceError: every frame was left out.
+    """
+    count = len(plan.tasks)
+    ledgers = [fragments.ledger(task) for task in range(count)]
+    files = [file for written, _ in ledgers for file in written]
+    skipped = [asdict(entry) for entry in plan.skipped]
+    for _, notes in ledgers:
+        skipped += notes["skipped"]
+    frames_per_task = [len(rows) for rows in fragments.rows(count, "lidar/count")]
+    if not sum(frames_per_task):
+        raise SourceError(
+            "no frame could be read", where=skipped[0]["path"], fix=str(skipped[0]["reason"])
+        )
+    tables = _frame_tables(fragments, plan, info, frames_per_task)
+    tables |= _scene_tables(plan, frames_per_task)
+    arrays = [(spec, len(rows)) for spec, rows in tables.values()]
+    for spec, rows in tables.values():
+        files += write_array(storage, spec, rows)
+    arrays += [(spec, plan.point_rows) for spec in schema.point_arrays(info.point_columns)]
+    arrays.append((schema.IMAGE_DATA, plan.image_rows))
+    files += write_metadata(storage, arrays)
+    commit(storage, _attributes(plan, info, tables, skipped), arrays, files)
+    remove_leftovers(storage, read_root(storage))
+
+
+def _frame_tables(
+    fragments: Fragments, plan: Plan, info: SourceInfo, frames_per_task: list[int]
+) -> Tables:
+    count = len(plan.tasks)
+    ids = [text for rows in fragments.rows(count, "frames/id") for text in schema.decode_text(rows)]
+    width = max(len(text.encode()) for text in ids)
+    tables: Tables = {}
+    for spec in schema.frame_arrays(len(info.cameras), width):
+        if spec.path == "frames/id":
+            rows: npt.NDArray[Any] = schema.encode_text(ids, width)
+        elif spec.path == "frames/scene":
+            scenes = _scene_numbers(plan, frames_per_task)
+            rows = np.repeat(np.asarray(scenes, spec.dtype), frames_per_task)
+        else:
+            rows = np.concatenate(list(fragments.rows(count, spec.path)))
+        tables[spec.path] = (spec, rows)
+    return tables
+
+
+def _scene_numbers(plan: Plan, frames_per_task: list[int]) -> list[int]:
+    """The number of each task's scene among those that kept a frame."""
+    number = {scene: index for index, scene in enumerate(_frames_per_scene(plan, frames_per_task))}
+    return [number.get(task.scene, -1) for task in plan.tasks]
+
+
+def _frames_per_scene(plan: Plan, frames_per_task: list[int]) -> dict[int, int]:
+    """The number of frames of each scene of the plan that kept any, in order."""
+    frames: dict[int, int] = {}
+    for task, count in zip(plan.tasks, frames_per_task, strict=True):
+        if count:
+            frames[task.scene] = frames.get(task.scene, 0) + count
+    return frames
+
+
+def _scene_tables(plan: Plan, frames_per_task: list[int]) -> Tables:
+    frames = _frames_per_scene(plan, frames_per_task)
+    names = [plan.scenes[scene].name for scene in frames]
+    splits = [plan.scenes[scene].split for scene in frames]
+    name_bytes, split_bytes = (
+        max(1, *(len(text.encode()) for text in texts)) for texts in (names, splits)
+    )
+    counts = np.array(list(frames.values()), "<i8")
+    values = [
+        schema.encode_text(names, name_bytes),
+        schema.encode_text(splits, split_bytes),
+        counts.cumsum() - counts,
+        counts,
+    ]
+    specs = schema.scene_arrays(name_bytes, split_bytes)
+    return {spec.path: (spec, rows) for spec, rows in zip(specs, values, strict=True)}
+
+
+def _attributes(
+    plan: Plan, info: SourceInfo, tables: Tables, skipped: list[dict[str, Any]]
+) -> dict[str, Any]:
+    def total(path: str) -> int:
+        return int(tables[path][1].sum())
+
+    return {
+        "converter": {"simipu": simipu.__version__},
+        "plan_sha256": plan.sha256,
+        "source": {
+            "name": info.name,
+            "licence": info.licence,
+            "options": dict(info.options),
+            "limit": plan.identity["limit"],
+            "notes": list(info.notes),
+        },
+        "cameras": list(info.cameras),
+        "point_columns": [list(column) for column in info.point_columns.items()],
+        "point_suffix": info.point_suffix,
+        "conventions": {
+            "ego_axes": "x forward, y left, z up",
+            "camera_axes": "x right, y down, z forward",
+            "transforms": "T_dst_from_src maps column vectors in src to dst",
+            "pixel_centre": "integer coordinates; (0, 0) is the centre of the top left pixel",
+            "units": {"length": "m", "time": "ns", "image": "px"},
+            "missing": {"time": schema.MISSING_TIME_NS, "pose": "NaN"},
+        },
+        "counts": {
+            "frames": len(tables["lidar/count"][1]),
+            "scenes": len(tables["scenes/count"][1]),
+            "points": total("lidar/count"),
+            "images": total("camera/valid"),
+            "image_bytes": total("camera/nbytes"),
+        },
+        "skipped": skipped,
+        "correspondence": None,
+    }

@@ -1,0 +1,135 @@
+"""Reading files of unknown condition: every fault becomes a ``SourceError`` that names the file."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from simipu.errors import SourceError
+from simipu.records import Skipped
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
+LFS_MAX_BYTES = 1024
+UNPACK_AGAIN = "Unpack the official archive that holds this file again."
+
+
+def read_bytes(path: Path) -> bytes:
+    """Read a whole file.
+
+    Raises:
+        SourceError: the file cannot be read, is empty, or is a Git LFS pointer.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        what = "the file is missing"
+        if path.is_symlink():
+            what = f"the file is a link to {path.readlink()}, which does not exist"
+        raise SourceError(what, where=path, fix=UNPACK_AGAIN) from None
+    except OSError as error:
+        raise SourceError(
+            f"the file cannot be read: {error.strerror}",
+            where=path,
+            fix="Check the permissions of the file and its folders, and the disk.",
+        ) from error
+    if not data:
+        raise SourceError("the file is empty", where=path, fix=UNPACK_AGAIN)
+    if data.startswith(LFS_PREFIX):
+        raise SourceError(
+            "is a Git LFS pointer, not the file itself",
+            where=path,
+            fix="Run `git lfs pull` in the repository that this file comes from.",
+        )
+    return data
+
+
+def read_text(path: Path) -> str:
+    """Read an ASCII text file; same errors as `read_bytes`, and for bytes that are not ASCII."""
+    data = read_bytes(path)
+    try:
+        return data.decode("ascii")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise SourceError(
+            f"is not plain text: byte 0x{data[error.start]:02x} in line {line}",
+            where=path,
+            fix=f"The file is damaged. {UNPACK_AGAIN}",
+        ) from None
+
+
+def check_file(path: Path, size: int) -> None:
+    """Find, from its size alone, that a listed file cannot be whole.
+
+    Only a file small enough to be a Git LFS pointer is opened.
+
+    Args:
+        path: the file.
+        size: its size in bytes as `list_sizes` gives it.
+
+    Raises:
+        SourceError: the file is inaccessible, empty, or a Git LFS pointer.
+    """
+    if size < LFS_MAX_BYTES:
+        read_bytes(path)
+
+
+def list_sizes(folder: Path, suffix: str, digits: int) -> dict[str, int]:
+    """List the numbered files of a folder: stem -> size in bytes, in ascending order.
+
+    Files with any other name are left out, such as the ``._000000.png`` that macOS leaves behind.
+    A folder that does not exist has no files. The size is -1 where it cannot be found out, for
+    example of a broken link.
+    """
+    length = digits + len(suffix)
+    try:
+        with os.scandir(folder) as entries:
+            sizes = {
+                entry.name[:digits]: _size(entry)
+                for entry in entries
+                if len(entry.name) == length
+                and entry.name.endswith(suffix)
+                and is_number(entry.name[:digits])
+            }
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise _unlistable(folder, error) from error
+    return dict(sorted(sizes.items()))
+
+
+def list_folders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted; hidden ones are left out."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(e.name for e in entries if not e.name.startswith(".") and e.is_dir())
+    except OSError as error:
+        raise _unlistable(folder, error) from error
+
+
+def skipped_frame(frame_id: str, fault: SourceError, *, expected: bool = False) -> Skipped:
+    """Describe a frame that is left out because of a fault."""
+    reason = fault.what if fault.fix is None else f"{fault.what}. {fault.fix}"
+    return Skipped(frame_id=frame_id, path=fault.where or "", reason=reason, expected=expected)
+
+
+def is_number(text: str) -> bool:
+    """Tell whether a file's stem consists of the digits 0 to 9 only."""
+    return text.isascii() and text.isdigit()
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except OSError:
+        return -1
+
+
+def _unlistable(folder: Path, error: OSError) -> SourceError:
+    return SourceError(
+        f"the folder cannot be listed: {error.strerror}",
+        where=folder,
+        fix="Check that it is a folder, and its permissions.",
+    )

@@ -1,0 +1,101 @@
+"""From the points of a sweep and a camera's calibration to rows, pixels, depth and visibility."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from simipu.correspond import occlusion
+from simipu.errors import UsageError
+from simipu.geometry.projection import depth_along_axis, project
+
+if TYPE_CHECKING:
+    from simipu.correspond.policy import Policy
+    from simipu.records import FloatArray
+
+_INFINITY = np.float32(np.inf)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Correspondences:
+    """The points of one sweep that lie in one image.
+
+    Attributes:
+        row: (M,) uint32 row in the sweep, ascending.
+        uv: (M, 2) float32 pixels of the image as stored, integers at pixel centres.
+        depth: (M,) float32 metres along the optical axis.
+        visible: (M,) bool; False: behind a nearer surface as seen from the camera.
+    """
+
+    row: npt.NDArray[np.uint32]
+    uv: npt.NDArray[np.float32]
+    depth: npt.NDArray[np.float32]
+    visible: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+
+def correspond(
+    xyz: npt.NDArray[np.float32],
+    *,
+    T_camera_from_lidar: FloatArray,
+    K: FloatArray,
+    distortion: FloatArray,
+    width: int,
+    height: int,
+    policy: Policy,
+) -> Correspondences:
+    """Find every point that is in front of the camera and inside its image.
+
+    Args:
+        xyz: (N, 3) float32 points in the lidar frame, metres; non-finite points are never rows.
+        T_camera_from_lidar: (4, 4) float64, with the ego motion between sweep and image in it.
+        K: (3, 3) float64 pinhole matrix.
+        distortion: (5,) float64 Brown coefficients k1 k2 p1 p2 k3.
+        width: of the image in pixels; it spans [-0.5, width - 0.5).
+        height: of the image in pixels; it spans [-0.5, height - 0.5).
+        policy: smallest depth, border and occlusion test.
+
+    Returns:
+        The correspondences, computed in float64. Their float32 values keep the policy's bounds:
+        a value that would be rounded over one becomes the nearest float32 inside.
+
+    Raises:
+        UsageError: xyz is not (N, 3).
+    """
+    if xyz.ndim != 2 or xyz.shape[1] != 3:
+        raise UsageError(
+            f"points must have shape (N, 3), not {xyz.shape}", fix="Give the columns x y z only."
+        )
+    # Most points of a full turn lie behind the camera: their depth alone rejects them.
+    depth = depth_along_axis(xyz, T_camera_from_lidar)
+    in_front = np.flatnonzero((depth >= policy.min_depth_m) & (depth <= np.finfo(np.float32).max))
+    uv, depth = project(xyz[in_front], T_camera_from_lidar, K, distortion)
+
+    low = policy.margin_px - 0.5
+    high = np.array([width, height]) - 0.5 - policy.margin_px
+    u, v = uv.T
+    inside = np.flatnonzero((u >= low) & (u < high[0]) & (v >= low) & (v < high[1]))
+    largest_inside = np.nextafter(_at_least(high), -_INFINITY)
+    uv_inside = np.clip(uv[inside].astype(np.float32), _at_least(low), largest_inside)
+    depth_inside = np.maximum(depth[inside].astype(np.float32), _at_least(policy.min_depth_m))
+
+    if policy.occlusion == "none":
+        visible = np.ones(len(inside), dtype=np.bool_)
+    else:
+        epipole = K @ T_camera_from_lidar[:3, 3]
+        visible = occlusion.visible(uv_inside, depth_inside, epipole)
+    return Correspondences(
+        row=in_front[inside].astype(np.uint32), uv=uv_inside, depth=depth_inside, visible=visible
+    )
+
+
+def _at_least(bound: float | FloatArray) -> npt.NDArray[np.float32]:
+    """Return the smallest float32 that is not below the bound."""
+    exact = np.asarray(bound, dtype=np.float64)
+    rounded = exact.astype(np.float32)
+    return np.where(rounded < exact, np.nextafter(rounded, _INFINITY), rounded)

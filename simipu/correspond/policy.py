@@ -1,0 +1,89 @@
+"""What counts as a correspondence: stored beside the result, so that a change can be noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Literal, get_args
+
+from simipu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Occlusion = Literal["zbuffer", "none"]
+
+# Raise it with every change of the algorithm that can change a result for the same policy.
+ALGORITHM_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Policy:
+    """Which points of a sweep correspond to a pixel of an image.
+
+    Attributes:
+        min_depth_m: smallest depth along the optical axis; nearer points hit the casing of the
+            sensors or the car itself.
+        margin_px: width of the border inside the image in which no point is kept.
+        occlusion: "zbuffer" marks points behind a nearer surface as not visible; "none" marks
+            every point visible.
+    """
+
+    min_depth_m: float = 1.0
+    margin_px: float = 0.0
+    occlusion: Occlusion = "zbuffer"
+
+    def __post_init__(self) -> None:
+        # JSON tells 1 from 1.0: with floats throughout, equal policies have equal hashes.
+        object.__setattr__(self, "min_depth_m", _number("min_depth_m", self.min_depth_m))
+        object.__setattr__(self, "margin_px", _number("margin_px", self.margin_px))
+        if self.min_depth_m <= 0.0:
+            raise UsageError(
+                f"min_depth_m must be greater than 0, not {self.min_depth_m}",
+                fix="Give the smallest depth in metres at which points are kept, e.g. 1.0.",
+            )
+        if self.margin_px < 0.0:
+            raise UsageError(
+                f"margin_px must not be negative, but is {self.margin_px}",
+                fix="Give 0 to use the whole image, or the width of the border to leave out.",
+            )
+        if self.occlusion not in get_args(Occlusion):
+            raise UsageError(
+                f"occlusion {self.occlusion!r} is not known",
+                fix=f"Choose one of: {', '.join(get_args(Occlusion))}.",
+            )
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 (hex) of the policy and of the version of the algorithm that applies it."""
+        content = {"algorithm_version": ALGORITHM_VERSION, **self.to_dict()}
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, float | str]:
+        """Return the policy as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, object]) -> Policy:
+        """Return the policy that `to_dict` described.
+
+        Raises:
+            UsageError: an unknown key or a bad value; a missing key takes its default.
+        """
+        known = [field.name for field in fields(cls)]
+        if unknown := sorted(set(values) - set(known)):
+            raise UsageError(
+                f"a correspondence policy has no field {', '.join(unknown)}",
+                fix=f"Use only: {', '.join(known)}. A store written by a newer simipu needs that "
+                "version, or its correspondences computed again.",
+            )
+        return cls(**values)  # type: ignore[arg-type]  # checked in __post_init__
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UsageError(f"{name} must be a finite number, not {value!r}", fix=f"e.g. {name}=1.0")
+    return float(value) + 0.0  # -0.0 becomes 0.0

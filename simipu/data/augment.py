@@ -1,0 +1,151 @@
+"""Augmentations whose effect on coordinates is known exactly.
+
+An image augmentation is a window of the source image shown at a fixed size, perhaps mirrored: an
+affine map of pixel coordinates. A point augmentation is a similarity transform: it can be undone.
+Integer pixel coordinates are pixel centres, as everywhere in simipu.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+from torch.nn import functional as F
+
+Float32Array = npt.NDArray[np.float32]
+
+MIN_CROP_AREA = 0.5
+MAX_ASPECT_CHANGE = 1.15
+MAX_YAW_RAD = math.pi / 2
+SCALE_RANGE = (0.75, 1.25)
+NOISE_STD_M = 0.01
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageView:
+    """A window of the source image, resized to a fixed size and perhaps mirrored.
+
+    Attributes:
+        left, top, width, height: the window, in whole source pixels.
+        out_height, out_width: size of the result in pixels.
+        mirrored: left and right are swapped, after resizing.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    out_height: int
+    out_width: int
+    mirrored: bool = False
+
+    def apply(self, image: Tensor) -> Tensor:
+        """Show ``image``, (3, H, W) uint8, through this view: (3, out_height, out_width) uint8."""
+        window = image[:, self.top : self.top + self.height, self.left : self.left + self.width]
+        size = (self.out_height, self.out_width)
+        shown = F.interpolate(window[None], size=size, mode="bilinear", antialias=True)[0]
+        return shown.flip(-1) if self.mirrored else shown
+
+    def map_uv(self, uv: Float32Array) -> Float32Array:
+        """Carry (..., 2) source pixel coordinates to those of the view; they may lie outside."""
+        scale = np.array([self.out_width / self.width, self.out_height / self.height], np.float32)
+        corner = np.array([self.left, self.top], np.float32) - np.float32(0.5)
+        out = (uv - corner) * scale - np.float32(0.5)
+        if self.mirrored:
+            out[..., 0] = (self.out_width - 1) - out[..., 0]
+        return out
+
+
+def centre_view(source_size: tuple[int, int], out_size: tuple[int, int]) -> ImageView:
+    """The largest centred window with the aspect of ``out_size``; sizes are (height, width)."""
+    return _fit_view(source_size, out_size, offset=(0.5, 0.5))
+
+
+def random_view(
+    rng: np.random.Generator, source_size: tuple[int, int], out_size: tuple[int, int]
+) -> ImageView:
+    """A random resized crop, mirrored half of the time; sizes are (height, width).
+
+    The window has nearly the aspect of the result and half to all of the area of the largest such
+    window that fits the image, so that no image, however tall or wide, is distorted much.
+    """
+    log_change = math.log(MAX_ASPECT_CHANGE)
+    return _fit_view(
+        source_size,
+        out_size,
+        offset=(rng.random(), rng.random()),
+        area=rng.uniform(MIN_CROP_AREA, 1.0),
+        aspect_change=math.exp(rng.uniform(-log_change, log_change)),
+        mirrored=bool(rng.random() < 0.5),
+    )
+
+
+def _fit_view(
+    source_size: tuple[int, int],
+    out_size: tuple[int, int],
+    *,
+    offset: tuple[float, float],
+    area: float = 1.0,
+    aspect_change: float = 1.0,
+    mirrored: bool = False,
+) -> ImageView:
+    source_height, source_width = source_size
+    out_height, out_width = out_size
+    aspect = out_width / out_height * aspect_change
+    largest_height = min(source_height, source_width / aspect)
+    height = max(1, min(source_height, round(largest_height * math.sqrt(area))))
+    width = max(1, min(source_width, round(largest_height * aspect * math.sqrt(area))))
+    return ImageView(
+        left=round(offset[1] * (source_width - width)),
+        top=round(offset[0] * (source_height - height)),
+        width=width,
+        height=height,
+        out_height=out_height,
+        out_width=out_width,
+        mirrored=mirrored,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimilarityTransform:
+    """Mirror y, then rotate about z, then scale, about the origin of the points' frame.
+
+    Attributes:
+        yaw_rad: counter-clockwise rotation seen from above.
+        scale: positive factor.
+        mirror_y: y becomes -y before the rotation.
+    """
+
+    yaw_rad: float
+    scale: float
+    mirror_y: bool
+
+    def _orthogonal(self) -> npt.NDArray[np.float64]:
+        cos, sin = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
+        y = -1.0 if self.mirror_y else 1.0
+        return np.array([[cos, -sin * y, 0], [sin, cos * y, 0], [0, 0, 1]])
+
+    def apply(self, xyz_m: Float32Array) -> Float32Array:
+        """Transform (N, 3) points."""
+        return xyz_m @ (self.scale * self._orthogonal().T).astype(np.float32)
+
+    def invert(self, xyz_m: Float32Array) -> Float32Array:
+        """Undo `apply`."""
+        return xyz_m @ (self._orthogonal() / self.scale).astype(np.float32)
+
+
+def random_similarity(rng: np.random.Generator) -> SimilarityTransform:
+    """Draw yaw, scale and mirroring."""
+    return SimilarityTransform(
+        yaw_rad=rng.uniform(-MAX_YAW_RAD, MAX_YAW_RAD),
+        scale=rng.uniform(*SCALE_RANGE),
+        mirror_y=bool(rng.random() < 0.5),
+    )
+
+
+def add_noise(rng: np.random.Generator, xyz_m: Float32Array) -> Float32Array:
+    """Move every coordinate by Gaussian noise of one centimetre."""
+    return xyz_m + np.float32(NOISE_STD_M) * rng.standard_normal(xyz_m.shape, dtype=np.float32)

@@ -1,0 +1,96 @@
+"""Image backbones of timm, and features at pixel coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from simipu.errors import UsageError
+
+STRIDES = (8, 16, 32)
+
+
+class ImageEncoder(nn.Module):
+    """Feature maps of a timm backbone, and the hypercolumn at given pixels.
+
+    Args:
+        backbone: name of a timm model with feature maps, e.g. "resnet50". Its weights are random:
+            nothing is downloaded.
+        strides: strides in pixels of the feature maps that make up the hypercolumn, ascending.
+            The last should be the backbone's coarsest, else deeper layers stay untrained.
+
+    Attributes:
+        channels: length of a hypercolumn.
+
+    Raises:
+        UsageError: timm has no such backbone, or the backbone no such strides.
+    """
+
+    def __init__(self, backbone: str, strides: Sequence[int] = STRIDES) -> None:
+        super().__init__()
+        try:
+            self.backbone = timm.create_model(backbone, pretrained=False, features_only=True)
+        except Exception as error:  # timm raises many kinds, for unknown and unsuitable names
+            similar = ", ".join(timm.list_models(f"{backbone[:6]}*")[:6]) or "resnet18, resnet50"
+            raise UsageError(
+                f"timm cannot make feature maps with the backbone {backbone!r}: {error}",
+                fix=f"Choose another with --image-backbone, e.g. {similar}.",
+            ) from error
+        found = self.backbone.feature_info.reduction()
+        missing = sorted(set(strides) - set(found))
+        if missing:
+            raise UsageError(
+                f"the backbone {backbone!r} has feature maps of strides {found}, not {missing}",
+                fix="Choose another with --image-backbone, e.g. resnet50.",
+            )
+        # Of several maps of one stride the last is the deepest.
+        last = {stride: index for index, stride in enumerate(found)}
+        self._levels = [last[stride] for stride in strides]
+        widths = self.backbone.feature_info.channels()
+        self.channels = sum(widths[level] for level in self._levels)
+
+    def forward(self, images: Tensor, uv: Tensor) -> Tensor:
+        """Hypercolumns at pixels.
+
+        Args:
+            images: (B, 3, H, W) float32, normalised.
+            uv: (B, N, 2) pixel coordinates.
+
+        Returns:
+            (B, N, channels): features of all strides, each interpolated at the pixel.
+        """
+        maps = self.backbone(images)
+        size = (images.shape[2], images.shape[3])
+        columns = [sample_features(maps[level], uv, size) for level in self._levels]
+        return torch.cat(columns, dim=-1)
+
+
+def sample_features(features: Tensor, uv: Tensor, image_size: tuple[int, int]) -> Tensor:
+    """Interpolate a feature map at pixel coordinates of the image that it was computed from.
+
+    Both cover the same area: the image's borders, half a pixel outside its outermost pixel
+    centres, are the map's borders. Beyond the outermost cell centres the border value holds.
+
+    Args:
+        features: (B, C, h, w).
+        uv: (B, N, 2) pixel coordinates, integers being pixel centres.
+        image_size: (H, W) of the tensor that went into the network, padding included.
+
+    Returns:
+        (B, N, C) float32: half precision would round the coordinates to whole pixels.
+    """
+    height, width = image_size
+    size = torch.tensor([width, height], device=uv.device, dtype=uv.dtype)
+    grid = (uv + 0.5) / size * 2 - 1
+    sampled = F.grid_sample(
+        features.float(),
+        grid[:, :, None],
+        mode="bilinear",
+        padding_mode="border",
+        align_corners=False,
+    )
+    return sampled[..., 0].transpose(1, 2)

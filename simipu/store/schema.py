@@ -1,0 +1,248 @@
+"""Every name, dtype, chunk and codec of the store, and nothing else: the format in code.
+
+``docs/store.md`` is its prose. All arrays are sharded along their first axis only and every inner
+chunk ends in a CRC-32C, so a flipped byte is found when it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+FORMAT_VERSION = "1.0"
+MISSING_TIME_NS = np.iinfo(np.int64).min
+"""Marks a time that the source does not have; a missing pose is all NaN."""
+
+ROOT_DOCUMENT = "zarr.json"
+STAGING = ".simipu"
+"""Folder for work in progress inside a store; gone when the work is committed."""
+
+FRAMES_PER_CHUNK = 1024
+FRAMES_PER_SHARD = 64 * FRAMES_PER_CHUNK
+POINTS_PER_CHUNK = 16 * 1024
+POINTS_PER_SHARD = 512 * POINTS_PER_CHUNK
+IMAGE_BYTES_PER_CHUNK = 256 * 1024
+IMAGE_BYTES_PER_SHARD = 512 * IMAGE_BYTES_PER_CHUNK
+PAIRS_PER_CHUNK = 16 * 1024
+PAIRS_PER_SHARD = 512 * PAIRS_PER_CHUNK
+
+_ZARR_DTYPES = {
+    "|b1": "bool",
+    "|u1": "uint8",
+    "|i1": "int8",
+    "<u2": "uint16",
+    "<i2": "int16",
+    "<u4": "uint32",
+    "<i4": "int32",
+    "<u8": "uint64",
+    "<i8": "int64",
+    "<f4": "float32",
+    "<f8": "float64",
+}
+_NUMPY_DTYPES = {zarr: numpy for numpy, zarr in _ZARR_DTYPES.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArraySpec:
+    """One array: rows along the first axis, sharded.
+
+    Attributes:
+        path: where it lies in the store, e.g. "lidar/points/x".
+        dtype: NumPy dtype string, little endian.
+        row_shape: shape of one row; () for a flat array.
+        chunk_rows, shard_rows: rows of an inner chunk and of a shard file.
+        compressed: Blosc LZ4 with byte shuffle, or stored as is.
+    """
+
+    path: str
+    dtype: str
+    row_shape: tuple[int, ...] = ()
+    chunk_rows: int = FRAMES_PER_CHUNK
+    shard_rows: int = FRAMES_PER_SHARD
+    compressed: bool = True
+
+    def __post_init__(self) -> None:
+        if self.dtype not in _ZARR_DTYPES:
+            raise ValueError(f"{self.path}: dtype {self.dtype!r} is not one that the store knows")
+        if self.shard_rows % self.chunk_rows:
+            raise ValueError(f"{self.path}: a shard must hold whole chunks")
+
+    @property
+    def chunks_per_shard(self) -> int:
+        """Inner chunks in one shard."""
+        return self.shard_rows // self.chunk_rows
+
+    @property
+    def row_bytes(self) -> int:
+        """Decoded size of one row."""
+        return int(np.prod(self.row_shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+
+    def shard_path(self, shard: int) -> str:
+        """The file of shard number ``shard``, relative to the store."""
+        return "/".join([self.path, "c", str(shard), *("0" for _ in self.row_shape)])
+
+
+def array_document(spec: ArraySpec, rows: int) -> dict[str, object]:
+    """The Zarr v3 metadata of an array of ``rows`` rows."""
+    itemsize = np.dtype(spec.dtype).itemsize
+    endian = {"configuration": {"endian": "little"}} if itemsize > 1 else {}
+    codecs: list[dict[str, object]] = [{"name": "bytes", **endian}]
+    if spec.compressed:
+        blosc = {"cname": "lz4", "clevel": 5, "shuffle": "shuffle", "typesize": itemsize}
+        codecs.append({"name": "blosc", "configuration": {**blosc, "blocksize": 0}})
+    codecs.append({"name": "crc32c"})
+    sharding = {
+        "chunk_shape": [spec.chunk_rows, *spec.row_shape],
+        "codecs": codecs,
+        "index_codecs": [
+            {"name": "bytes", "configuration": {"endian": "little"}},
+            {"name": "crc32c"},
+        ],
+        "index_location": "end",
+    }
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": [rows, *spec.row_shape],
+        "data_type": _ZARR_DTYPES[spec.dtype],
+        "chunk_grid": {
+            "name": "regular",
+            "configuration": {"chunk_shape": [spec.shard_rows, *spec.row_shape]},
+        },
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+        "fill_value": False if spec.dtype == "|b1" else 0.0 if "f" in spec.dtype else 0,
+        "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+        "attributes": {},
+        "storage_transformers": [],
+    }
+
+
+def group_document(attributes: Mapping[str, object]) -> dict[str, object]:
+    """The Zarr v3 metadata of a group."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+
+
+def parse_array_document(path: str, document: Mapping[str, object]) -> tuple[ArraySpec, int]:
+    """The spec and the number of rows that ``document`` describes.
+
+    Raises:
+        ValueError: it is not an array as this format writes it.
+    """
+    try:
+        shape: list[int] = document["shape"]  # type: ignore[assignment]
+        sharding = document["codecs"][0]["configuration"]  # type: ignore[index]
+        grid = document["chunk_grid"]["configuration"]  # type: ignore[index]
+        spec = ArraySpec(
+            path=path,
+            dtype=_NUMPY_DTYPES[str(document["data_type"])],
+            row_shape=tuple(shape[1:]),
+            chunk_rows=sharding["chunk_shape"][0],
+            shard_rows=grid["chunk_shape"][0],
+            compressed=any(codec["name"] == "blosc" for codec in sharding["codecs"]),
+        )
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{path}: not an array of this format ({error!r})") from error
+    if array_document(spec, shape[0]) != dict(document):
+        raise ValueError(f"{path}: chunks or codecs differ from this format's")
+    return spec, shape[0]
+
+
+def _per_frame(path: str, dtype: str, *row_shape: int) -> ArraySpec:
+    return ArraySpec(path=path, dtype=dtype, row_shape=row_shape)
+
+
+def frame_arrays(cameras: int, id_bytes: int) -> tuple[ArraySpec, ...]:
+    """The arrays with one row a frame; ``id_bytes`` is the longest frame id in UTF-8."""
+    return (
+        _per_frame("frames/id", "|u1", id_bytes),
+        _per_frame("frames/scene", "<i4"),
+        _per_frame("frames/timestamp_ns", "<i8"),
+        _per_frame("frames/T_world_from_ego", "<f8", 4, 4),
+        _per_frame("lidar/start", "<i8"),
+        _per_frame("lidar/count", "<i8"),
+        _per_frame("lidar/T_ego_from_lidar", "<f8", 4, 4),
+        _per_frame("lidar/timestamp_ns", "<i8"),
+        _per_frame("lidar/timestamp_start_ns", "<i8"),
+        _per_frame("lidar/timestamp_end_ns", "<i8"),
+        _per_frame("camera/valid", "|b1", cameras),
+        _per_frame("camera/start", "<i8", cameras),
+        _per_frame("camera/nbytes", "<i8", cameras),
+        _per_frame("camera/width", "<i4", cameras),
+        _per_frame("camera/height", "<i4", cameras),
+        _per_frame("camera/K", "<f8", cameras, 3, 3),
+        _per_frame("camera/distortion", "<f8", cameras, 5),
+        _per_frame("camera/T_camera_from_lidar", "<f8", cameras, 4, 4),
+        _per_frame("camera/T_ego_from_camera", "<f8", cameras, 4, 4),
+        _per_frame("camera/T_world_from_ego", "<f8", cameras, 4, 4),
+        _per_frame("camera/timestamp_ns", "<i8", cameras),
+    )
+
+
+def scene_arrays(name_bytes: int, split_bytes: int) -> tuple[ArraySpec, ...]:
+    """The arrays with one row a scene."""
+    return (
+        _per_frame("scenes/name", "|u1", name_bytes),
+        _per_frame("scenes/split", "|u1", split_bytes),
+        _per_frame("scenes/start", "<i8"),
+        _per_frame("scenes/count", "<i8"),
+    )
+
+
+def point_arrays(columns: Mapping[str, str]) -> tuple[ArraySpec, ...]:
+    """One flat array for each point column."""
+    return tuple(
+        ArraySpec(
+            path=f"lidar/points/{name}",
+            dtype=dtype,
+            chunk_rows=POINTS_PER_CHUNK,
+            shard_rows=POINTS_PER_SHARD,
+        )
+        for name, dtype in columns.items()
+    )
+
+
+IMAGE_DATA = ArraySpec(
+    path="camera/data",
+    dtype="|u1",
+    chunk_rows=IMAGE_BYTES_PER_CHUNK,
+    shard_rows=IMAGE_BYTES_PER_SHARD,
+    compressed=False,  # PNG and JPEG do not compress further
+)
+
+
+def pair_extent_arrays(group: str, cameras: int) -> tuple[ArraySpec, ...]:
+    """Where the correspondences of each frame and camera lie."""
+    return (
+        _per_frame(f"{group}/start", "<i8", cameras),
+        _per_frame(f"{group}/count", "<i8", cameras),
+    )
+
+
+def pair_arrays(group: str) -> tuple[ArraySpec, ...]:
+    """The flat columns of all correspondences."""
+    columns = {"point": "<u4", "u": "<f4", "v": "<f4", "depth": "<f4", "visible": "|b1"}
+    return tuple(
+        ArraySpec(
+            path=f"{group}/{name}",
+            dtype=dtype,
+            chunk_rows=PAIRS_PER_CHUNK,
+            shard_rows=PAIRS_PER_SHARD,
+        )
+        for name, dtype in columns.items()
+    )
+
+
+def encode_text(texts: list[str], width: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
+    """Texts as rows of UTF-8 bytes, padded with zeros to ``width``."""
+    rows = np.zeros((len(texts), width), np.uint8)
+    for row, text in zip(rows, texts, strict=True):
+        encoded = text.encode()
+        row[: len(encoded)] = np.frombuffer(encoded, np.uint8)
+    return rows
+
+
+def decode_text(rows: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> list[str]:
+    """The inverse of ``encode_text``."""
+    return [row.tobytes().rstrip(b"\0").decode() for row in rows]

@@ -1,0 +1,142 @@
+"""Files of a store on a local disk: ranged reads, and writes that are whole or absent.
+
+The rest of the package reaches the disk through this class alone, so another kind of storage needs
+only these methods.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from simipu.errors import StoreError
+from simipu.store.schema import STAGING
+
+_OPEN_FILES = 128
+
+
+class DurableFile:
+    """A file being written: append only, hashed as it grows."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append ``data``."""
+        view = memoryview(data)
+        self._hash.update(view)
+        self.size += len(view)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    @property
+    def sha256(self) -> str:
+        """Hex digest of what was written."""
+        return self._hash.hexdigest()
+
+
+class LocalStorage:
+    """A folder. Picklable; file handles are opened on first use in each process."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._descriptors: OrderedDict[str, int] = OrderedDict()
+
+    def __reduce__(self) -> tuple[type[LocalStorage], tuple[Path]]:
+        return (LocalStorage, (self.root,))
+
+    def __del__(self) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+
+    def read(self, path: str) -> bytes:
+        """The whole of a file.
+
+        Raises:
+            StoreError: there is no such file.
+        """
+        try:
+            return (self.root / path).read_bytes()
+        except FileNotFoundError:
+            raise _missing(self.root / path) from None
+
+    def size(self, path: str) -> int:
+        """Size of a file in bytes."""
+        return os.fstat(self._open(path)).st_size
+
+    def read_range(self, path: str, offset: int, length: int) -> bytes:
+        """``length`` bytes from ``offset``; fewer at the end of the file."""
+        return os.pread(self._open(path), length, offset)
+
+    def _open(self, path: str) -> int:
+        descriptor = self._descriptors.get(path)
+        if descriptor is None:
+            try:
+                descriptor = os.open(self.root / path, os.O_RDONLY)
+            except FileNotFoundError:
+                raise _missing(self.root / path) from None
+            self._descriptors[path] = descriptor
+            if len(self._descriptors) > _OPEN_FILES:
+                os.close(self._descriptors.popitem(last=False)[1])
+        else:
+            self._descriptors.move_to_end(path)
+        return descriptor
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[DurableFile]:
+        """Write a file so that it is there whole, and on the disk, or not at all."""
+        target = self.root / path
+        staging = self.root / STAGING / "partial"
+        staging.mkdir(parents=True, exist_ok=True)
+        partial = staging / uuid.uuid4().hex
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            try:
+                yield DurableFile(descriptor)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(target)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
+        _sync_folder(target.parent)
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a whole file durably."""
+        with self.create(path) as file:
+            file.write(data)
+
+    def files(self) -> list[str]:
+        """Every file of the store, sorted, without work in progress."""
+        found = []
+        for folder, folders, names in os.walk(self.root):
+            relative = Path(folder).relative_to(self.root).as_posix()
+            if relative == ".":
+                folders[:] = [name for name in folders if name != STAGING]
+            found += [name if relative == "." else f"{relative}/{name}" for name in names]
+        return sorted(found)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _missing(path: Path) -> StoreError:
+    return StoreError(
+        "the file is missing",
+        where=path,
+        fix="Run `simipu-prep verify` on the store to see what else is, then convert it again.",
+    )

@@ -1,0 +1,68 @@
+"""The records of a run: a JSONL file, one object a line, and the same for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from torch.utils.tensorboard import SummaryWriter
+
+Record = Mapping[str, float | int | None]
+
+
+class RunLog:
+    """Writes the records of steps; what an earlier attempt wrote beyond ``step`` is dropped.
+
+    Args:
+        run: the run folder.
+        step: number of steps that are already finished.
+    """
+
+    def __init__(self, run: Path, *, step: int) -> None:
+        path = run / "log.jsonl"
+        if path.exists():
+            _truncate(path, step)
+        self._file = path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        self._board.close()
+
+    def write(self, step: int, record: Record) -> None:
+        """Record numbers by name; None marks one that does not exist, and NaN becomes None."""
+        clean = {name: _finite(value) for name, value in record.items()}
+        self._file.write(json.dumps({"step": step, **clean}) + "\n")
+        self._file.flush()
+        for name, value in clean.items():
+            if value is not None:
+                self._board.add_scalar(name, value, step)
+
+
+def _finite(value: float | int | None) -> float | int | None:
+    return value if value is None or math.isfinite(value) else None
+
+
+def _truncate(path: Path, step: int) -> None:
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:  # a line cut off by a crash
+            continue
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(kept), encoding="utf-8")
+    partial.replace(path)
