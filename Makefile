@@ -21,12 +21,27 @@ help:
 	@echo "make bench   the benchmarks of tests/benchmarks"
 	@echo "make clean   remove what these targets made, except $(VENV)"
 
+# Runs on KITTI_RAW_ROOT, else on the samples, else on streets that are ray-cast here and now.
 .PHONY: demo
 demo: $(INSTALLED)
-	@root="$${KITTI_RAW_ROOT:-$(SAMPLES)/kitti_raw}"
-	if [ ! -d "$$root" ]; then
-		root="$(DEMO)/kitti_raw"
-	fi
+	@root="$${KITTI_RAW_ROOT:-$(SAMPLES)/kitti_raw}"; \
+	if [ -z "$${KITTI_RAW_ROOT:-}" ] && [ ! -d "$$root" ]; then \
+	  root=$(DEMO)/kitti_raw; \
+	  echo "No KITTI data (KITTI_RAW_ROOT is not set): making synthetic streets in $$root"; \
+	  if [ ! -d "$$root" ]; then \
+	    rm -rf "$$root.partial"; $(PY) tests/kitti_street.py "$$root.partial"; \
+	    mv "$$root.partial" "$$root"; \
+	  fi; \
+	fi; \
+	rm -rf $(DEMO)/run; \
+	set -x; \
+	$(VENV)/bin/simipu-prep kitti-raw --root "$$root" --out $(DEMO)/raw.zarr --limit 20 --overwrite; \
+	$(VENV)/bin/simipu-train $(DEMO)/raw.zarr --out $(DEMO)/run --image-backbone resnet18 \
+	  --steps 30 --batch-size 4; \
+	$(VENV)/bin/simipu-viz $(DEMO)/raw.zarr --frame 3 --out $(DEMO)/overlay.png
+	@echo
+	@echo "Done. The store is $(DEMO)/raw.zarr, the weights and the log are in $(DEMO)/run,"
+	@echo "and $(DEMO)/overlay.png shows what the training learns from."
 
 .PHONY: test
 test: lint

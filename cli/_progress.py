@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 
 @contextmanager
@@ -11,7 +12,7 @@ def progress_bars(unit: str) -> Iterator[Callable[[str, int, int], None]]:
     """Yield ``advance(stage, done, total)``; a new stage begins a new bar with ETA and rate."""
     from tqdm import tqdm
 
-    bars: dict[str, tqdm[None]] = {}
+    bars: dict[str, tqdm[NoReturn]] = {}
 
     def advance(stage: str, done: int, total: int) -> None:
         if stage not in bars:

@@ -97,7 +97,7 @@ def _root(variable: str) -> Callable[[Function], Function]:
 @click.group(cls=ReportingGroup)
 @click.version_option(package_name="simipu")
 def main() -> None:
-    r"""Turn driving data sets into one chunked Zarr store, with point-to-pixel correspondences.
+    """Turn driving data sets into one chunked Zarr store, with point-to-pixel correspondences.
 
     \b
     simipu-prep kitti-raw --root /data/kitti_raw --out raw.zarr
@@ -112,7 +112,7 @@ def main() -> None:
 @_root("KITTI_ROOT")
 @_convert_options
 def kitti(root: Path, **options: Any) -> None:
-    r"""Convert the KITTI object benchmark.
+    """Convert the KITTI object benchmark.
 
     ROOT holds training/ and testing/, each with image_2 and image_3 (one is enough), velodyne and
     calib. ImageSets/{train,val,test}.txt give the splits where they exist.
@@ -129,7 +129,7 @@ def kitti(root: Path, **options: Any) -> None:
 @_root("KITTI_RAW_ROOT")
 @_convert_options
 def kitti_raw(root: Path, **options: Any) -> None:
-    r"""Convert KITTI raw recordings (synced and rectified).
+    """Convert KITTI raw recordings (synced and rectified).
 
     ROOT holds the dates, such as 2011_09_26, each with its calibration files and drives.
 
@@ -148,7 +148,7 @@ def kitti_raw(root: Path, **options: Any) -> None:
 def correspond(
     store: Path, workers: int | None, scheduler: str | None, min_depth: float, occlusion: str
 ) -> None:
-    r"""Compute the point-to-pixel correspondences of STORE, or compute them anew.
+    """Compute the point-to-pixel correspondences of STORE, or compute them anew.
 
     \b
     simipu-prep correspond raw.zarr --min-depth 2 --occlusion none
@@ -161,7 +161,7 @@ def correspond(
 @_store
 @_json
 def info(store: Path, as_json: bool) -> None:
-    r"""Say what is in STORE, from where, how big it is, and by which policy.
+    """Say what is in STORE, from where, how big it is, and by which policy.
 
     \b
     simipu-prep info raw.zarr --json
@@ -177,7 +177,7 @@ def info(store: Path, as_json: bool) -> None:
 @_json
 @click.pass_context
 def verify(ctx: click.Context, store: Path, as_json: bool) -> None:
-    r"""Check every byte of STORE against what was committed; exit 1 if any differs.
+    """Check every byte of STORE against what was committed; exit 1 if any differs.
 
     \b
     simipu-prep verify raw.zarr && rm -r /data/kitti_raw
@@ -205,7 +205,7 @@ def verify(ctx: click.Context, store: Path, as_json: bool) -> None:
     "--out", type=click.Path(path_type=Path), required=True, help="The folder to write into."
 )
 def extract(store: Path, frame: int, out: Path) -> None:
-    r"""Write one frame's images and points as the data set had them, and its calibration.
+    """Write one frame's images and points as the data set had them, and its calibration.
 
     \b
     simipu-prep extract raw.zarr --frame 3 --out frame3

@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 
 from simipu.errors import IncompleteError
 
+CONNECT_TIMEOUT = "20s"
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
@@ -42,7 +44,7 @@ def run_tasks(
     with _client(min(workers, len(tasks)), scheduler) as client:
         futures = client.map(function, tasks, pure=False, retries=0)
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures, loop=client.loop):
                 yield future.result()
         except KilledWorker:
             raise IncompleteError(
@@ -60,7 +62,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
 
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout="20s", set_as_default=False)
+            client = Client(scheduler, timeout=CONNECT_TIMEOUT, set_as_default=False)
         except (OSError, ValueError) as error:
             raise IncompleteError(
                 f"no dask scheduler answers ({error})",
@@ -82,5 +84,9 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         Client(cluster, set_as_default=False) as client,
     ):
         # Ctrl-C reaches the whole process group; only this process should answer it.
-        client.run(signal.signal, signal.SIGINT, signal.SIG_IGN)
+        client.run(_ignore_interrupts)
         yield client
+
+
+def _ignore_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -126,8 +126,8 @@ def write_scan(path: Path, points: int, rng: np.random.Generator) -> None:
     """Write points on a millimetre grid, reflectance in hundredths, as the official scans are."""
     path.parent.mkdir(parents=True, exist_ok=True)
     forward = rng.uniform(4, 40, points) * np.where(rng.random(points) < 0.8, 1, -1)
-    left = forward * rng.uniform(-0.8, 0.8, points)
-    up = forward * rng.uniform(-0.4, 0.3, points)
+    left = forward * rng.uniform(-1.2, 1.2, points)
+    up = forward * rng.uniform(-0.5, 0.5, points)
     xyz = np.round(np.stack([forward, left, up], axis=1), 3)
     reflectance = np.round(rng.random((points, 1)), 2)
     path.write_bytes(np.hstack([xyz, reflectance]).astype("<f4").tobytes())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -69,11 +69,8 @@ class SampleConfig:
             )
 
 
-class SampleKey(NamedTuple):
-    """What every random choice of a sample is derived from, beside the seed."""
-
-    epoch: int
-    index: int
+SampleKey: TypeAlias = tuple[int, int]
+"""(epoch, index): what every random choice of a sample is derived from, beside the seed."""
 
 
 class Cloud(NamedTuple):
@@ -117,13 +114,13 @@ class Sample(NamedTuple):
 
     def to(self, device: torch.device) -> Self:
         """Copy to ``device``; from pinned memory the copy overlaps with computation."""
-        return type(self)(*(_to(item, device) for item in self))
 
+        def moved(item: Any) -> Any:
+            if isinstance(item, Cloud):
+                return Cloud(*map(moved, item))
+            return item.to(device, non_blocking=True)
 
-def _to(item: Tensor | Cloud, device: torch.device) -> Tensor | Cloud:
-    if isinstance(item, Cloud):
-        return Cloud(*(tensor.to(device, non_blocking=True) for tensor in item))
-    return item.to(device, non_blocking=True)
+        return type(self)(*map(moved, self))
 
 
 class PairDataset(Dataset[Sample]):
@@ -174,7 +171,7 @@ class PairDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, key: SampleKey | tuple[int, int]) -> Sample:
+    def __getitem__(self, key: SampleKey) -> Sample:
         """The sample of ``(epoch, index)``."""
         epoch, index = key
         rng = np.random.default_rng([self.seed, epoch, index])
@@ -256,9 +253,10 @@ def _standardised_intensity(points: PointCloud, rows: npt.NDArray[np.uint32]) ->
     if "intensity" not in points.columns:
         return np.zeros((len(rows), 1), dtype=np.float32)
     values = points["intensity"][rows].astype(np.float32)[:, None]
-    if not len(values):
-        return values
-    return (values - values.mean()) / max(float(values.std()), 1e-6)
+    if len(values):
+        values -= values.mean()
+        values /= max(values.std(), np.float32(1e-6))
+    return values
 
 
 def _cloud(xyz_m: Float32Array, feature: Float32Array, count: int) -> Cloud:

@@ -14,9 +14,10 @@ from simipu.errors import UsageError
 
 
 class BatchPlan(Sampler[list[SampleKey]]):
-    """Batches of the steps ``start`` to ``stop``: shuffled epochs, the incomplete last batch left out.
+    """Batches of the steps ``start`` to ``stop``, from shuffled epochs.
 
-    The batch of a step depends on (seed, step) alone, so that a run continued at any step sees the
+    What does not fill a batch at the end of an epoch is left out of it. The batch of a step depends
+    on (seed, step) alone, so that a run continued at any step sees the
     batches that it would have seen.
 
     Args:
@@ -26,9 +27,7 @@ class BatchPlan(Sampler[list[SampleKey]]):
         start, stop: steps to plan.
     """
 
-    def __init__(
-        self, *, samples: int, batch_size: int, seed: int, start: int, stop: int
-    ) -> None:
+    def __init__(self, *, samples: int, batch_size: int, seed: int, start: int, stop: int) -> None:
         self.samples = samples
         self.batch_size = batch_size
         self.seed = seed
@@ -52,13 +51,13 @@ class BatchPlan(Sampler[list[SampleKey]]):
                 epoch = step_epoch
                 order = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
             chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
-            yield [SampleKey(epoch, int(index)) for index in chosen]
+            yield [(epoch, int(index)) for index in chosen]
 
 
 def make_loader(
     dataset: PairDataset, plan: BatchPlan, *, workers: int, pin_memory: bool
 ) -> DataLoader[Sample]:
-    """Batches of ``plan`` as `Sample`s with a leading batch dimension, made by ``workers`` processes.
+    """The batches of ``plan``, made by ``workers`` processes: `Sample`s with a leading dimension.
 
     Workers are never forked: a forked process inherits locks and file handles of threads that do
     not exist in it. With no workers the samples are made in the calling process.

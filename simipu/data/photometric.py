@@ -39,7 +39,7 @@ def prepare_images(images: Tensor, jitter: Tensor) -> Tensor:
     luma = torch.tensor(_LUMA, device=rgb.device)
     grey = torch.einsum("bchw,c->bhw", rgb, luma).unsqueeze(1)
     mean_grey = grey.mean(dim=(2, 3), keepdim=True)
-    # Saturation blends with the pixel's grey, contrast with the image's mean, brightness with black.
+    # Saturation blends with the pixel's grey, contrast with the image's mean grey.
     rgb = grey + saturation * (rgb - grey)
     rgb = brightness * (mean_grey + contrast * (rgb - mean_grey))
     mean = torch.tensor(IMAGENET_MEAN, device=rgb.device)[:, None, None]

@@ -32,11 +32,7 @@ def to_pixels(
     """
     if distortion.any():
         x, y = _distort(x, y, distortion)
-    u = K[0, 0] * x + K[0, 2]
-    if K[0, 1]:
-        u += K[0, 1] * y
-    v = K[1, 1] * y + K[1, 2]
-    return u, v
+    return K[0, 0] * x + K[0, 1] * y + K[0, 2], K[1, 1] * y + K[1, 2]
 
 
 def max_radius(distortion: FloatArray) -> float:
@@ -54,17 +50,18 @@ def max_radius(distortion: FloatArray) -> float:
         infinity if the distorted radius grows for ever.
     """
     k1, k2, _, _, k3 = distortion
-    roots = np.roots([7.0 * k3, 5.0 * k2, 3.0 * k1, 1.0])
-    # A double root comes back with a rounding error in its imaginary part.
-    real = roots.real[np.abs(roots.imag) <= 1e-9 * np.abs(roots)]
-    return math.sqrt(min(real[real > 0.0], default=math.inf))
+    # In 1 / s the polynomial is monic: tiny coefficients do no harm to its roots.
+    roots = np.roots([1.0, 3.0 * k1, 5.0 * k2, 7.0 * k3])
+    inverse_squares = roots.real[np.isreal(roots) & (roots.real > 0.0)]
+    return math.sqrt(1.0 / float(inverse_squares.max())) if inverse_squares.size else math.inf
 
 
 def _distort(x: FloatArray, y: FloatArray, distortion: FloatArray) -> tuple[FloatArray, FloatArray]:
     k1, k2, p1, p2, k3 = distortion
     xx, xy, yy = x * x, x * y, y * y
     s = xx + yy
-    s[s > max_radius(distortion) ** 2] = np.nan
+    limit = max_radius(distortion)
+    s[s > limit * limit] = np.nan
     radial = 1.0 + s * (k1 + s * (k2 + s * k3))
     return (
         x * radial + 2.0 * p1 * xy + p2 * (s + 2.0 * xx),

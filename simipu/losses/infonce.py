@@ -46,7 +46,9 @@ def info_nce(a: Tensor, b: Tensor, valid: Tensor | None = None, *, temperature: 
     if candidates == 0:
         nothing = (a.sum() + b.sum()) * 0
         return Contrast(nothing, nothing.detach(), 0)
-    logits = a @ b.T / temperature
+    # Under autocast the product would be in bfloat16: logits up to 1/t with three digits.
+    with torch.autocast(a.device.type, enabled=False):
+        logits = a @ b.T / temperature
     target = torch.arange(candidates, device=a.device)
     loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
     with torch.no_grad():

@@ -82,18 +82,21 @@ class SimIPU(nn.Module):
 
     def embed_pixels(self, images: Tensor, uv: Tensor) -> Tensor:
         """a: (B, N, 128) unit vectors of the pixels ``uv``, (B, N, 2)."""
-        features = self.image_encoder(images, uv)
-        return self.g_image(features.flatten(0, 1)).view(*uv.shape[:2], EMBEDDING)
+        features: Tensor = self.image_encoder(images, uv)
+        embedded: Tensor = self.g_image(features.flatten(0, 1))
+        return embedded.view(*uv.shape[:2], EMBEDDING)
 
     def embed_points(self, cloud: Cloud, *, queries: int) -> Tensor:
         """b: (B, queries, 128) unit vectors of the first points of each cloud."""
-        features = self.point_encoder(*cloud, queries)
-        return self.g_point(features.flatten(0, 1)).view(*features.shape[:2], EMBEDDING)
+        features: Tensor = self.point_encoder(*cloud, queries)
+        embedded: Tensor = self.g_point(features.flatten(0, 1))
+        return embedded.view(len(features), queries, EMBEDDING)
 
     def _point_features(self, *views: Cloud, queries: int) -> tuple[Tensor, ...]:
         # One pass over all views: the encoder's time is spent on many small operations.
         joined = (torch.cat(parts) for parts in zip(*views, strict=True))
-        return self.point_encoder(*joined, queries).chunk(len(views))
+        features: Tensor = self.point_encoder(*joined, queries)
+        return features.chunk(len(views))
 
     def _nothing(self) -> Losses:
         zero = torch.stack([parameter.sum() for parameter in self.parameters()]).sum() * 0

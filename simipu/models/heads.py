@@ -6,12 +6,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 
-class ProjectionHead(nn.Sequential):
+class ProjectionHead(nn.Module):
     """Three linear layers, each with batch norm, ReLU between them; the result has unit length."""
 
     def __init__(self, inputs: int, hidden: int, outputs: int) -> None:
         # Batch norm has its own offset, so the linear layers need none.
-        super().__init__(
+        super().__init__()
+        self.layers = nn.Sequential(
             nn.Linear(inputs, hidden, bias=False),
             nn.BatchNorm1d(hidden),
             nn.ReLU(inplace=True),
@@ -24,4 +25,4 @@ class ProjectionHead(nn.Sequential):
 
     def forward(self, features: Tensor) -> Tensor:
         """Project (R, inputs) features to (R, outputs) float32 unit vectors."""
-        return F.normalize(super().forward(features).float(), dim=-1)
+        return F.normalize(self.layers(features).float(), dim=-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import timm
 import torch
@@ -40,7 +41,8 @@ class ImageEncoder(nn.Module):
                 f"timm cannot make feature maps with the backbone {backbone!r}: {error}",
                 fix=f"Choose another with --image-backbone, e.g. {similar}.",
             ) from error
-        found = self.backbone.feature_info.reduction()
+        info: Any = self.backbone.feature_info
+        found: list[int] = info.reduction()
         missing = sorted(set(strides) - set(found))
         if missing:
             raise UsageError(
@@ -50,7 +52,7 @@ class ImageEncoder(nn.Module):
         # Of several maps of one stride the last is the deepest.
         last = {stride: index for index, stride in enumerate(found)}
         self._levels = [last[stride] for stride in strides]
-        widths = self.backbone.feature_info.channels()
+        widths: list[int] = info.channels()
         self.channels = sum(widths[level] for level in self._levels)
 
     def forward(self, images: Tensor, uv: Tensor) -> Tensor:

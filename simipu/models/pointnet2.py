@@ -6,6 +6,7 @@ learns where in the image a point will appear and matches it without looking at 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import torch
@@ -49,7 +50,7 @@ class PointEncoder(nn.Module):
             shared_mlp(_RELATIVE + below, width, width)
             for below, width in zip(inputs, widths, strict=True)
         )
-        # From coarse to fine: the features of the level above, interpolated, beside the level's own.
+        # From coarse to fine: a level's own features beside those interpolated from the coarser.
         self.channels = widths[-1]
         self.up = nn.ModuleList(
             shared_mlp(self.channels + width, self.channels, self.channels)
@@ -74,7 +75,8 @@ class PointEncoder(nn.Module):
                 fix="Take fewer pairs, or an encoder with more centres.",
             )
         levels = [(xyz, feature)]
-        given, allowed = queries, distinct
+        given = queries
+        allowed: Tensor | None = distinct
         for count, mlp in zip(self.centres, self.down, strict=True):
             xyz, feature = levels[-1]
             centre = gather(xyz, farthest_points(xyz, count, given=given))
@@ -104,7 +106,7 @@ class _ChannelsLastNorm(nn.BatchNorm1d):
 def shared_mlp(*widths: int) -> nn.Sequential:
     """Linear layers with batch norm and ReLU on the last dimension, shared by all points."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths[:-1], widths[1:], strict=True):
+    for inputs, outputs in itertools.pairwise(widths):
         layers += [
             nn.Linear(inputs, outputs, bias=False),
             _ChannelsLastNorm(outputs),

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import platform
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simipu.data.dataset import SampleConfig
 from simipu.errors import UsageError
+
+if TYPE_CHECKING:
+    from simipu.store.reader import Store
 
 PRESETS = ("fixed",)
 
@@ -70,7 +77,14 @@ class TrainConfig:
                 "the length of the training must be given once",
                 fix="Give either --steps or --epochs.",
             )
-        for name in ("steps", "epochs", "batch_size", "log_every", "eval_every", "checkpoint_every"):
+        for name in (
+            "steps",
+            "epochs",
+            "batch_size",
+            "log_every",
+            "eval_every",
+            "checkpoint_every",
+        ):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{_option(name)} is {value}", fix="Give 1 or more.")
@@ -105,7 +119,9 @@ def parse_frames(text: str, total: int) -> range:
     """
     match = re.fullmatch(r"(\d*):(\d*)", text)
     if not match:
-        raise UsageError(f"{text!r} is no range of frames", fix='Write it as "0:16", ":16" or "16:".')
+        raise UsageError(
+            f"{text!r} is no range of frames", fix='Write it as "0:16", ":16" or "16:".'
+        )
     start = int(match[1] or 0)
     stop = int(match[2] or total)
     if start >= stop or stop > total:
@@ -116,19 +132,44 @@ def parse_frames(text: str, total: int) -> range:
     return range(start, stop)
 
 
+def parse_image_size(text: str) -> tuple[int, int]:
+    """Height and width of "HxW"."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match:
+        raise UsageError(f"{text!r} is no image size", fix='Write height x width, as "96x320".')
+    return int(match[1]), int(match[2])
+
+
 def check_disjoint(frames: range, eval_frames: range) -> None:
     """Refuse to measure on frames that are trained on."""
     if frames.start < eval_frames.stop and eval_frames.start < frames.stop:
         raise UsageError(
             f"frames {frames.start}:{frames.stop} to train on and "
             f"{eval_frames.start}:{eval_frames.stop} to measure on overlap",
-            fix="Retrieval on training frames says nothing; choose --frames and --eval-frames apart.",
+            fix="Retrieval on training frames says nothing; give --frames apart from them.",
         )
 
 
-def checkpoint_folder(run: Path) -> Path:
-    """Where the checkpoints of the run folder ``run`` are."""
-    return run / "checkpoints"
+def write_run_config(run: Path, config: TrainConfig, store: Store) -> None:
+    """Write ``config.json``: what is needed to repeat the run ``run``, which is created."""
+    run.mkdir(parents=True, exist_ok=True)
+    packages = ("simipu", "torch", "timm", "numpy")
+    content = {
+        "config": config.to_json(),
+        "store": {
+            "path": config.store,
+            "fingerprint": store.fingerprint,
+            "correspondence_policy": store.correspondence_policy,
+        },
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+    }
+    path = run / "config.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
 
 
 def _option(name: str) -> str:

@@ -19,13 +19,15 @@ class RunLog:
 
     Args:
         run: the run folder.
-        step: number of steps that are already finished.
+        step: number of steps that are already finished; with 0 the records begin anew.
     """
 
     def __init__(self, run: Path, *, step: int) -> None:
         path = run / "log.jsonl"
-        if path.exists():
+        if step:
             _truncate(path, step)
+        else:
+            path.unlink(missing_ok=True)
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
 
@@ -57,7 +59,9 @@ def _finite(value: float | int | None) -> float | int | None:
 
 def _truncate(path: Path, step: int) -> None:
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    # No log to truncate: it was deleted, and is begun anew.
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    for line in text.splitlines():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line + "\n")

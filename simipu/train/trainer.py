@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-import platform
 import signal
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,20 +12,19 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import timm
 import torch
+from torch import Tensor
 
-import simipu
 from simipu.data.dataset import PairDataset, Sample
 from simipu.data.loader import BatchPlan, make_loader
 from simipu.data.photometric import prepare_images
 from simipu.errors import IncompleteError, SimipuError, UsageError
 from simipu.methods.simipu import Losses, SimIPU
 from simipu.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from simipu.train.config import TrainConfig, check_disjoint, checkpoint_folder, parse_frames
+from simipu.train.config import TrainConfig, check_disjoint, parse_frames, write_run_config
+from simipu.train.meter import Meter
 from simipu.train.optim import learning_rate, make_optimizer
-from simipu.train.retrieval import Retrieval, measure_retrieval
+from simipu.train.retrieval import measure_retrieval
 from simipu.train.runlog import Record, RunLog
 
 if TYPE_CHECKING:
@@ -37,7 +34,7 @@ Listener = Callable[[int, Record], None]
 
 
 class Trainer:
-    """One run of pre-training in a folder of its own.
+    """One run of pre-training, in a folder of its own.
 
     The folder holds ``config.json`` (settings, versions, the store's fingerprint), ``log.jsonl``,
     ``tensorboard/`` and ``checkpoints/``. On the CPU a run that was interrupted and resumed ends
@@ -46,64 +43,210 @@ class Trainer:
     Args:
         config: the settings.
         store: the store named in the settings, opened.
-        run: the run folder; created if missing.
+        run: the run folder; created by `train` if missing.
         resume: go on from the last checkpoint in ``run``, or begin if there is none yet.
+
+    Attributes:
+        step: number of finished steps.
+        steps: number of steps of the whole run.
 
     Raises:
         UsageError: the settings do not fit the store, each other, or the run to be resumed.
-        StoreError: the store has no correspondences.
+        StoreError: the store has no correspondences or none of the frames has an image.
     """
 
     def __init__(self, config: TrainConfig, store: Store, run: Path, *, resume: bool) -> None:
         self.config = config
         self.store = store
         self.run = run
-        self.device = _device(config.device)
+        self.device = _choose_device(config.device)
+        self.step = 0
 
         frames = parse_frames(config.frames, len(store))
-        self.dataset = PairDataset(store, frames, config.sample, seed=config.seed, augment=True)
-        self.eval_dataset = None
+        self._dataset = PairDataset(store, frames, config.sample, seed=config.seed, augment=True)
+        self._held_out: PairDataset | None = None
         if config.eval_frames is not None:
             held_out = parse_frames(config.eval_frames, len(store))
             check_disjoint(frames, held_out)
-            self.eval_dataset = PairDataset(
+            self._held_out = PairDataset(
                 store, held_out, config.sample, seed=config.seed, augment=False
             )
-        self.steps_per_epoch = self._plan(0, 0).steps_per_epoch
-        self.steps = config.steps or (config.epochs or 0) * self.steps_per_epoch
+        self.steps = config.steps or (config.epochs or 0) * self._plan().steps_per_epoch
 
-        state = self._earlier_state(resume=resume)
+        state = self._find_state(resume=resume)
         torch.manual_seed(config.seed)
         self.method = SimIPU(config.image_backbone, pairs=config.sample.pairs).to(self.device)
         if self.device.type == "cuda":
-            self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimizer = make_optimizer(
+            self.method.to(memory_format=torch.channels_last)
+        self._optimizer = make_optimizer(
             self.method, lr=config.lr, weight_decay=config.weight_decay
         )
-        self.step = 0
         if state is not None:
             self._restore(state)
 
-    def train(self, listener: Listener) -> Retrieval | None:
-        """Train to the end.
+    def train(self, listener: Listener) -> None:
+        """Train from `step` to the end.
 
         Args:
-            listener: told the number of finished steps and the record of each step.
-
-        Returns:
-            Retrieval on the held-out frames after the last step; None if there are none.
+            listener: told the number of finished steps and, where there is one, a record.
 
         Raises:
             IncompleteError: SIGINT or SIGTERM came; a checkpoint was written first.
-            SimipuError: the loss is not finite.
+            SimipuError: the loss is not finite any more.
         """
-        self.run.mkdir(parents=True, exist_ok=True)
-        self._write_config()
-        retrieval = None
-        with RunLog(self.run, step=self.step) as log, _stop_requests() as stop_requested:
+        config = self.config
+        write_run_config(self.run, config, self.store)
+        loader = make_loader(
+            self._dataset,
+            self._plan(),
+            workers=config.workers,
+            pin_memory=self.device.type == "cuda",
+        )
+        with RunLog(self.run, step=self.step) as log, _stop_requests() as stop:
+
+            def report(record: Record) -> None:
+                log.write(self.step, record)
+                listener(self.step, record)
+
             if self.step == 0:
-                self._evaluate(log)
-            for record in self._steps():
-                last = self.step == self.steps
-                ...
-        return retrieval
+                self._evaluate(report)
+            self.method.train()
+            meter = Meter()
+            for batch in meter.watch(loader):
+                losses, grad_norm = self._train_step(batch)
+                self.step += 1
+                meter.add(losses, grad_norm, images=len(batch.image))
+                if self._due(config.log_every) or stop.is_set():
+                    report({**meter.record(), "lr": self._optimizer.param_groups[0]["lr"]})
+                else:
+                    listener(self.step, {})
+                if self._due(config.checkpoint_every) or stop.is_set():
+                    self._save(losses)
+                if stop.is_set() and self.step < self.steps:
+                    raise IncompleteError(
+                        f"stopped at step {self.step} of {self.steps}",
+                        where=self.run,
+                        fix="Run the same command with --resume to continue.",
+                    )
+                if self._due(config.eval_every):
+                    self._evaluate(report)
+                    meter.restart_clock()
+
+    def _due(self, interval: int) -> bool:
+        return self.step % interval == 0 or self.step == self.steps
+
+    def _plan(self) -> BatchPlan:
+        return BatchPlan(
+            samples=len(self._dataset),
+            batch_size=self.config.batch_size,
+            seed=self.config.seed,
+            start=self.step,
+            stop=self.steps,
+        )
+
+    def _train_step(self, batch: Sample) -> tuple[Losses, Tensor]:
+        rate = learning_rate(self.step, steps=self.steps, peak=self.config.lr)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        batch = batch.to(self.device)
+        images = prepare_images(batch.image, batch.jitter)
+        on_gpu = self.device.type == "cuda"
+        if on_gpu:
+            images = images.contiguous(memory_format=torch.channels_last)
+        # On CPUs without bfloat16 units autocast is over ten times slower than float32.
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on_gpu):
+            losses: Losses = self.method(images, batch)
+        self._optimizer.zero_grad()
+        losses.total.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.config.clip_norm)
+        self._optimizer.step()
+        return losses, norm
+
+    def _evaluate(self, report: Callable[[Record], None]) -> None:
+        if self._held_out is not None:
+            result = measure_retrieval(self.method, self._held_out, self.device)
+            report({f"retrieval/{name}": value for name, value in asdict(result).items()})
+
+    def _find_state(self, *, resume: bool) -> dict[str, Any] | None:
+        checkpoints = list_checkpoints(self._checkpoints)
+        if not checkpoints:
+            return None
+        if not resume:
+            raise UsageError(
+                "the run folder has checkpoints already",
+                where=self.run,
+                fix="Add --resume to continue that run, or choose another --out.",
+            )
+        state = load_checkpoint(checkpoints[-1])
+        differences = self.config.differences(state["config"])
+        if state["store_fingerprint"] != self.store.fingerprint:
+            differences.append("the content of the store")
+        if differences:
+            raise UsageError(
+                "the run was begun with other settings: " + "; ".join(differences),
+                where=self.run,
+                fix="Resume with the settings in its config.json, or choose another --out.",
+            )
+        return state
+
+    @property
+    def _checkpoints(self) -> Path:
+        return self.run / "checkpoints"
+
+    def _save(self, losses: Losses) -> None:
+        if not math.isfinite(losses.total.item()):
+            raise SimipuError(
+                f"the loss is {losses.total.item()} at step {self.step}",
+                where=self.run,
+                fix="Choose a lower --lr; the checkpoints before this step are still there.",
+            )
+        state = {
+            "step": self.step,
+            "config": self.config.to_json(),
+            "store_fingerprint": self.store.fingerprint,
+            "method": self.method.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "rng": torch.get_rng_state(),
+        }
+        save_checkpoint(self._checkpoints, self.step, state)
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.step = state["step"]
+        self.method.load_state_dict(state["method"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["rng"])
+
+
+def _choose_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(
+            f"there is no device {name!r}", fix="Choose --device auto, cpu, cuda or cuda:N."
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("PyTorch finds no CUDA device", fix="Choose --device cpu.")
+    return device
+
+
+@contextmanager
+def _stop_requests() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set; a second signal ends the program at once."""
+    stop = threading.Event()
+
+    def request(_number: int, _frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -69,9 +69,9 @@ def report(name: str, xyz: np.ndarray, K: np.ndarray, T: np.ndarray) -> None:
 
 def generated_sweep() -> np.ndarray:
     lidar = np.array([0.0, 0.0, 1.73])
-    # Fine steps in azimuth make up for the rays into the sky.
-    points = raycast.sweep(raycast.street(5), lidar, raycast.KITTI_ELEVATIONS_DEG, 0.15)
-    return (points - lidar)[:120_000].astype(np.float32)
+    # The step in azimuth that yields 120 thousand points in this street.
+    points = raycast.sweep(raycast.street(5), lidar, raycast.KITTI_ELEVATIONS_DEG, 0.1878)
+    return (points - lidar).astype(np.float32)
 
 
 def kitti_calibration(path: Path) -> tuple[np.ndarray, np.ndarray]:

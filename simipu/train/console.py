@@ -1,0 +1,83 @@
+"""What a person sees while a run goes on."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import NoReturn, Self, TextIO
+
+from tqdm import tqdm
+
+from simipu.train.runlog import Record
+
+
+class Console:
+    """A progress bar with the latest record, and a line for each measurement of retrieval.
+
+    Where the stream is no terminal, every record becomes a line instead of the bar.
+
+    Args:
+        stream: where to write.
+        step: number of finished steps.
+        steps: number of steps of the whole run.
+    """
+
+    def __init__(self, stream: TextIO, *, step: int, steps: int) -> None:
+        self._stream = stream
+        self._steps = steps
+        self._bar: tqdm[NoReturn] = tqdm(
+            total=steps,
+            initial=step,
+            unit="step",
+            file=stream,
+            dynamic_ncols=True,
+            smoothing=0.1,
+            disable=not stream.isatty(),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+
+    def update(self, step: int, record: Record) -> None:
+        """Show that ``step`` steps are finished, and their record if there is one."""
+        self._bar.update(step - self._bar.n)
+        if "loss/total" in record:
+            text = describe_training(record)
+            if self._bar.disable:
+                self._write(f"step {step}/{self._steps}  {text}")
+            else:
+                self._bar.set_postfix_str(text)
+        elif record:
+            self._write(f"step {step}/{self._steps}  {describe_retrieval(record)}")
+
+    def _write(self, line: str) -> None:
+        tqdm.write(line, file=self._stream)
+        self._stream.flush()
+
+
+def describe_training(record: Record) -> str:
+    """Losses and recall beside chance, and speed, in one line."""
+    return (
+        "inter {loss/inter:.2f} intra {loss/intra:.2f} (chance {chance/loss:.2f})  "
+        "R@1 inter {recall/inter:.1%} intra {recall/intra:.1%} (chance {chance/recall:.1%})  "
+        "{frames_per_s:.1f} frames/s, {data_wait:.0%} waiting for data"
+    ).format_map(record)
+
+
+def describe_retrieval(record: Record) -> str:
+    """Recall beside the control and chance, in one line."""
+    text = (
+        "pixel to point: R@1 {retrieval/recall_at_1:.1%} R@5 {retrieval/recall_at_5:.1%}"
+    ).format_map(record)
+    if record["retrieval/control_at_1"] is not None:
+        text += (
+            ", with another frame's image {retrieval/control_at_1:.1%} {retrieval/control_at_5:.1%}"
+        ).format_map(record)
+    return text + ", chance R@1 {retrieval/chance_at_1:.1%}".format_map(record)
