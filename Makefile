@@ -37,7 +37,7 @@ demo: $(INSTALLED)
 	set -x; \
 	$(VENV)/bin/simipu-prep kitti-raw --root "$$root" --out $(DEMO)/raw.zarr --limit 20 --overwrite; \
 	$(VENV)/bin/simipu-train $(DEMO)/raw.zarr --out $(DEMO)/run --image-backbone resnet18 \
-	  --steps 30 --batch-size 4; \
+	  --steps 20 --batch-size 4; \
 	$(VENV)/bin/simipu-viz $(DEMO)/raw.zarr --frame 3 --out $(DEMO)/overlay.png
 	@echo
 	@echo "Done. The store is $(DEMO)/raw.zarr, the weights and the log are in $(DEMO)/run,"

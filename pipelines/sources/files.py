@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from simipu.errors import SourceError
 from simipu.records import Skipped
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
@@ -60,28 +62,45 @@ def read_text(path: Path) -> str:
         ) from None
 
 
-def check_file(path: Path, size: int) -> None:
-    """Find, from its size alone, that a listed file cannot be whole.
+@dataclass(frozen=True, slots=True)
+class NumberedFiles:
+    """The numbered files of one folder, listed but not opened.
 
-    Only a file small enough to be a Git LFS pointer is opened.
-
-    Args:
-        path: the file.
-        size: its size in bytes as `list_sizes` gives it.
-
-    Raises:
-        SourceError: the file is inaccessible, empty, or a Git LFS pointer.
+    Attributes:
+        folder: the folder.
+        suffix: ending of the files' names.
+        sizes: stem -> size in bytes, ascending; -1 where the size cannot be found out, for
+            example of a broken link.
     """
-    if size < LFS_MAX_BYTES:
-        read_bytes(path)
+
+    folder: Path
+    suffix: str
+    sizes: Mapping[str, int]
+
+    def path(self, stem: str) -> Path:
+        """Return the path of a file, whether it is listed or not."""
+        return self.folder / f"{stem}{self.suffix}"
+
+    def check(self, stem: str) -> None:
+        """Find, from its size alone, that a listed file cannot be whole.
+
+        Only a file small enough to be a Git LFS pointer is opened.
+
+        Raises:
+            SourceError: the file is inaccessible, empty, or a Git LFS pointer.
+        """
+        if self.sizes[stem] < LFS_MAX_BYTES:
+            read_bytes(self.path(stem))
 
 
-def list_sizes(folder: Path, suffix: str, digits: int) -> dict[str, int]:
-    """List the numbered files of a folder: stem -> size in bytes, in ascending order.
+def list_numbered(folder: Path, suffix: str, digits: int) -> NumberedFiles:
+    """List the files of a folder whose stem is a number of so many digits.
 
     Files with any other name are left out, such as the ``._000000.png`` that macOS leaves behind.
-    A folder that does not exist has no files. The size is -1 where it cannot be found out, for
-    example of a broken link.
+    A folder that does not exist has no files.
+
+    Raises:
+        SourceError: the folder cannot be listed.
     """
     length = digits + len(suffix)
     try:
@@ -94,10 +113,10 @@ def list_sizes(folder: Path, suffix: str, digits: int) -> dict[str, int]:
                 and is_number(entry.name[:digits])
             }
     except FileNotFoundError:
-        return {}
+        sizes = {}
     except OSError as error:
         raise _unlistable(folder, error) from error
-    return dict(sorted(sizes.items()))
+    return NumberedFiles(folder, suffix, dict(sorted(sizes.items())))
 
 
 def list_folders(folder: Path) -> list[str]:

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from simipu.errors import SourceError
 from simipu.records import Frame, FrameRef, LidarSweep, Scan, Scene, Skipped, SourceInfo
 
-from .files import check_file, is_number, list_sizes, read_text, skipped_frame
+from .files import NumberedFiles, is_number, list_numbered, read_text, skipped_frame
 from .kitti_calibration import LICENCE, CalibrationFile, KittiCalibration, inverse
 from .roots import OBJECT_PARTS, check_root
 from .velodyne import (
     BYTES_PER_POINT,
     POINT_COLUMNS,
     POINT_SUFFIX,
-    check_scan_file,
+    check_scan,
     read_scan,
 )
 
@@ -180,19 +180,21 @@ def read_splits(folder: Path) -> dict[str, str]:
 
 
 class _Part:
-    """The files of ``training`` or ``testing``: folder -> stem -> size in bytes."""
+    """The files of ``training`` or ``testing``."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.name = folder.name
-        images = {name: list_sizes(folder / name, ".png", STEM_DIGITS) for name in PROJECTIONS}
-        self.images = {name: sizes for name, sizes in images.items() if sizes}
-        self._scans = list_sizes(folder / "velodyne", ".bin", STEM_DIGITS)
-        self._calibrations = list_sizes(folder / "calib", ".txt", STEM_DIGITS)
+        images = {name: list_numbered(folder / name, ".png", STEM_DIGITS) for name in PROJECTIONS}
+        self.images = {name: files for name, files in images.items() if files.sizes}
+        # Where a part has no images at all, the left camera's are the ones to ask for.
+        self._needed = self.images or {"image_2": images["image_2"]}
+        self._scans = list_numbered(folder / "velodyne", ".bin", STEM_DIGITS)
+        self._calibrations = list_numbered(folder / "calib", ".txt", STEM_DIGITS)
 
     def stems(self) -> list[str]:
         """Return the numbers of all frames that have a scan or an image."""
-        return sorted(set(self._scans).union(*self.images.values()))
+        return sorted(set(self._scans.sizes).union(*(f.sizes for f in self.images.values())))
 
     def frame(self, stem: str) -> FrameRef:
         """Return a frame.
@@ -200,28 +202,25 @@ class _Part:
         Raises:
             SourceError: a file of it is missing, or cannot be whole given its size.
         """
-        scan = self.folder / "velodyne" / f"{stem}.bin"
-        if stem not in self._scans:
-            raise _missing("image without scan", scan)
-        check_scan_file(scan, self._scans[stem])
-        # Where the part has no images at all, the left camera's is the one to ask for.
-        for camera, sizes in (self.images or {"image_2": {}}).items():
-            image = self.folder / camera / f"{stem}.png"
-            if stem not in sizes:
-                raise _missing("scan without image", image)
-            check_file(image, sizes[stem])
-        calibration = self.folder / "calib" / f"{stem}.txt"
-        if stem not in self._calibrations:
-            raise _missing("frame without calibration", calibration)
-        check_file(calibration, self._calibrations[stem])
+        _check_listed(self._scans, stem, "image without scan")
+        check_scan(self._scans, stem)
+        for files in self._needed.values():
+            _check_listed(files, stem, "scan without image")
+            files.check(stem)
+        _check_listed(self._calibrations, stem, "frame without calibration")
+        self._calibrations.check(stem)
         return FrameRef(
             id=f"{self.name}/{stem}",
-            max_points=self._scans[stem] // BYTES_PER_POINT,
-            max_image_bytes=sum(sizes[stem] for sizes in self.images.values()),
+            max_points=self._scans.sizes[stem] // BYTES_PER_POINT,
+            max_image_bytes=sum(files.sizes[stem] for files in self.images.values()),
             key=_Key(self.name, stem, tuple(self.images)),
         )
 
 
-def _missing(what: str, path: Path) -> SourceError:
-    archive = ARCHIVES[path.parent.name]
-    return SourceError(f"{what}: this file is missing", where=path, fix=f"Unpack {archive} again.")
+def _check_listed(files: NumberedFiles, stem: str, fault: str) -> None:
+    if stem not in files.sizes:
+        raise SourceError(
+            f"{fault}: this file is missing",
+            where=files.path(stem),
+            fix=f"Unpack {ARCHIVES[files.folder.name]} again.",
+        )

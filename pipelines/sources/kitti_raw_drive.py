@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from simipu.errors import SourceError
 from simipu.records import FrameRef, Skipped
 
-from .files import UNPACK_AGAIN, check_file, list_sizes, skipped_frame
-from .timestamps import read_time_lines, time_line
-from .velodyne import BYTES_PER_POINT, check_scan_file
+from .files import UNPACK_AGAIN, list_numbered, skipped_frame
+from .timestamps import TimesFile, read_times
+from .velodyne import BYTES_PER_POINT, check_scan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,15 +55,16 @@ class Drive:
     def __init__(self, root: Path, name: str) -> None:
         self.name = name
         self.folder = root / name
-        images = {c: list_sizes(self.folder / c / "data", ".png", _STEM_DIGITS) for c in CAMERAS}
-        self._images = {camera: sizes for camera, sizes in images.items() if sizes}
-        self._scans = list_sizes(self.folder / "velodyne_points/data", ".bin", _STEM_DIGITS)
-        self._packets = list_sizes(self.folder / "oxts/data", ".txt", _STEM_DIGITS)
-        self._times: dict[str, list[str] | None] = {}
+        images = {c: list_numbered(self.folder / c / "data", ".png", _STEM_DIGITS) for c in CAMERAS}
+        self._images = {camera: files for camera, files in images.items() if files.sizes}
+        self._scans = list_numbered(self.folder / "velodyne_points/data", ".bin", _STEM_DIGITS)
+        self._packets = list_numbered(self.folder / "oxts/data", ".txt", _STEM_DIGITS)
+        self._image_times: dict[str, TimesFile] = {}
+        self._scan_times: list[TimesFile] = []
 
     def stems(self) -> list[str]:
         """Return the numbers of all frames that have a scan or an image."""
-        return sorted(set(self._scans).union(*self._images.values()))
+        return sorted(set(self._scans.sizes).union(*(f.sizes for f in self._images.values())))
 
     def read_times(self) -> None:
         """Read the timestamps files, which `frames` needs.
@@ -71,9 +72,10 @@ class Drive:
         Raises:
             SourceError: one is unreadable.
         """
-        names = [f"velodyne_points/{name}" for name in SCAN_TIMES]
-        names += [f"{camera}/timestamps.txt" for camera in self._images]
-        self._times = {name: read_time_lines(self.folder / name) for name in names}
+        self._image_times = {
+            c: read_times(self.folder / c / "timestamps.txt") for c in self._images
+        }
+        self._scan_times = [read_times(self.folder / "velodyne_points" / n) for n in SCAN_TIMES]
 
     def frames(self) -> tuple[list[FrameRef], list[Skipped]]:
         """Return the frames with a scan and an image, and those that must be left out."""
@@ -84,7 +86,7 @@ class Drive:
                 frames.append(self._frame(stem))
             except SourceError as fault:
                 # KITTI lost scans while recording; a drive without any was not unpacked whole.
-                lost = stem not in self._scans and len(self._scans) > 0
+                lost = stem not in self._scans.sizes and len(self._scans.sizes) > 0
                 skipped.append(self.skipped(stem, fault, expected=lost))
         return frames, skipped
 
@@ -93,41 +95,40 @@ class Drive:
         return skipped_frame(f"{self.name}/{stem}", fault, expected=expected)
 
     def _frame(self, stem: str) -> FrameRef:
-        scan = self.folder / "velodyne_points" / "data" / f"{stem}.bin"
-        if stem not in self._scans:
+        scans = self._scans
+        if stem not in scans.sizes:
             raise SourceError(
                 "image without scan: the scan is missing"
-                if self._scans
-                else "the drive has images but no scans",
-                where=scan,
+                if scans.sizes
+                else "image without scan: the whole drive has no scans",
+                where=scans.path(stem),
                 fix="Official drives lack a few scans; for any other, unpack the drive again.",
             )
-        cameras = tuple(camera for camera, sizes in self._images.items() if stem in sizes)
-        if not cameras:
+        images = {c: files for c, files in self._images.items() if stem in files.sizes}
+        if not images:
             raise SourceError(
                 "scan without image: no camera has an image of this frame",
-                where=scan,
+                where=scans.path(stem),
                 fix=UNPACK_AGAIN,
             )
-        check_scan_file(scan, self._scans[stem])
-        for camera in cameras:
-            check_file(self.folder / camera / "data" / f"{stem}.png", self._images[camera][stem])
+        check_scan(scans, stem)
+        for files in images.values():
+            files.check(stem)
+        index = int(stem)
+        packets = self._packets.sizes
         return FrameRef(
             id=f"{self.name}/{stem}",
-            max_points=self._scans[stem] // BYTES_PER_POINT,
-            max_image_bytes=sum(self._images[camera][stem] for camera in cameras),
+            max_points=scans.sizes[stem] // BYTES_PER_POINT,
+            max_image_bytes=sum(files.sizes[stem] for files in images.values()),
             key=FrameKey(
                 drive=self.name,
                 stem=stem,
-                cameras=cameras,
-                image_times=tuple(self._time(f"{c}/timestamps.txt", stem) for c in cameras),
-                scan_times=tuple(self._time(f"velodyne_points/{n}", stem) for n in SCAN_TIMES),
-                oxts_origin=next(iter(self._packets)) if stem in self._packets else "",
+                cameras=tuple(images),
+                image_times=tuple(self._image_times[camera].line(index) for camera in images),
+                scan_times=tuple(times.line(index) for times in self._scan_times),
+                oxts_origin=next(iter(packets)) if stem in packets else "",
             ),
         )
-
-    def _time(self, name: str, stem: str) -> str:
-        return time_line(self._times[name], int(stem), self.folder / name)
 
 
 def gap_notes(keys: Sequence[FrameKey], cameras: Sequence[str]) -> list[str]:

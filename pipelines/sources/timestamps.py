@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,32 @@ _TIME = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\.(\d{9})", re.ASCII)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def read_time_lines(path: Path) -> list[str] | None:
-    """Return the lines of a timestamps file, or None where there is no such file.
+@dataclass(frozen=True, slots=True)
+class TimesFile:
+    """The lines of a timestamps file, not yet understood; None where there is no such file."""
+
+    path: Path
+    lines: list[str] | None
+
+    def line(self, index: int) -> str:
+        """Return the line of a frame; "" where the file is absent or the line is empty.
+
+        Raises:
+            SourceError: the file ends before that line.
+        """
+        if self.lines is None:
+            return ""
+        if index >= len(self.lines):
+            raise SourceError(
+                f"has {len(self.lines)} lines, too few for frame {index} (line {index + 1})",
+                where=self.path,
+                fix=f"{UNPACK_AGAIN} Or remove this file to convert without its times.",
+            )
+        return self.lines[index]
+
+
+def read_times(path: Path) -> TimesFile:
+    """Read a timestamps file, which may be absent.
 
     A line may be empty: official drives have empty lines where a scan was lost.
 
@@ -30,30 +55,8 @@ def read_time_lines(path: Path) -> list[str] | None:
         SourceError: the file is unreadable.
     """
     if not os.path.lexists(path):
-        return None
-    return [line.strip() for line in read_text(path).splitlines()]
-
-
-def time_line(lines: list[str] | None, index: int, path: Path) -> str:
-    """Return the line of a frame; "" where the file is absent or its line is empty.
-
-    Args:
-        lines: what `read_time_lines` returned.
-        index: index of the frame.
-        path: the file, for the error.
-
-    Raises:
-        SourceError: the file ends before that line.
-    """
-    if lines is None:
-        return ""
-    if index >= len(lines):
-        raise SourceError(
-            f"has {len(lines)} lines, too few for frame {index} (line {index + 1})",
-            where=path,
-            fix=f"{UNPACK_AGAIN} Or remove this file to convert without its times.",
-        )
-    return lines[index]
+        return TimesFile(path, None)
+    return TimesFile(path, [line.strip() for line in read_text(path).splitlines()])
 
 
 def parse_time_ns(text: str, index: int, path: Path) -> int | None:
@@ -62,7 +65,7 @@ def parse_time_ns(text: str, index: int, path: Path) -> int | None:
     The files hold local times without a zone; they are counted as if they were UTC.
 
     Args:
-        text: what `time_line` returned.
+        text: what `TimesFile.line` returned.
         index: index of the frame, for the error.
         path: the file, for the error.
 

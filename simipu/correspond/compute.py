@@ -74,7 +74,7 @@ def correspond(
     # Most points of a full turn lie behind the camera: their depth alone rejects them.
     depth = depth_along_axis(xyz, T_camera_from_lidar)
     in_front = np.flatnonzero((depth >= policy.min_depth_m) & (depth <= np.finfo(np.float32).max))
-    uv, depth = project(xyz[in_front], T_camera_from_lidar, K, distortion)
+    uv, depth = project(xyz.take(in_front, axis=0), T_camera_from_lidar, K, distortion)
 
     low = policy.margin_px - 0.5
     high = np.array([width, height]) - 0.5 - policy.margin_px

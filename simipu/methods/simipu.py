@@ -55,7 +55,7 @@ class SimIPU(nn.Module):
     def __init__(self, image_backbone: str, *, pairs: int) -> None:
         super().__init__()
         self.image_encoder = ImageEncoder(image_backbone)
-        self.point_encoder = PointEncoder(centres=(3 * pairs, 160, 40))
+        self.point_encoder = PointEncoder(centres=(3 * pairs, 5 * pairs // 4, 5 * pairs // 16))
         self.g_intra = ProjectionHead(self.point_encoder.channels, HIDDEN, EMBEDDING)
         self.g_point = ProjectionHead(self.point_encoder.channels, HIDDEN, EMBEDDING)
         self.g_image = ProjectionHead(self.image_encoder.channels, HIDDEN, EMBEDDING)

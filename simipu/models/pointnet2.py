@@ -25,7 +25,7 @@ class PointEncoder(nn.Module):
     to the centres of the first level, of which the queried points are a part.
 
     Args:
-        centres: number of centres of each level, descending.
+        centres: number of centres of each level, descending; fewer where a level has fewer points.
         widths: feature channels of each level.
         neighbours: points in a neighbourhood.
         features: channels of the input beside the coordinates.
@@ -79,6 +79,7 @@ class PointEncoder(nn.Module):
         allowed: Tensor | None = distinct
         for count, mlp in zip(self.centres, self.down, strict=True):
             xyz, feature = levels[-1]
+            count = min(count, xyz.shape[1])
             centre = gather(xyz, farthest_points(xyz, count, given=given))
             near = nearest(centre, xyz, self.neighbours, allowed=allowed)
             offset = gather(xyz, near) - centre[:, :, None]

@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-
 from kitti_tree import DRIVE_1, DRIVE_3, write_raw_tree
+
 from simipu.errors import SourceError
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 
@@ -60,7 +60,7 @@ def test_drive_without_scans_is_no_expected_gap(root):
         path.unlink()
     scan = KittiRaw(root).scan()
     assert [skipped.expected for skipped in scan.skipped] == [False] * 3
-    assert all("has images but no scans" in skipped.reason for skipped in scan.skipped)
+    assert all("the whole drive has no scans" in skipped.reason for skipped in scan.skipped)
 
 
 @pytest.mark.parametrize("file", [SCAN_1, IMAGE_1])

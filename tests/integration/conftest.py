@@ -1,26 +1,15 @@
 """What the integration tests of the store share."""
 
-import hashlib
 from pathlib import Path
 
 import kitti_tree
 import pytest
+from folders import ONE_WORKER
 
 from simipu.correspond.policy import Policy
-from simipu.pipelines.convert import Resources, convert
+from simipu.pipelines.convert import convert
 from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_raw import KittiRaw
-
-ONE_WORKER = Resources(workers=1)
-
-
-def contents(folder: Path) -> dict[str, str]:
-    """Every file below a folder, hidden ones too, with its hash."""
-    return {
-        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from pathlib import Path
 import kitti_tree
 import numpy as np
 import pytest
-from conftest import ONE_WORKER, contents
+from folders import ONE_WORKER, contents
 
 import simipu
 from simipu.correspond.policy import Policy

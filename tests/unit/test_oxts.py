@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from kitti_tree import write_oxts
+
 from simipu.errors import SourceError
 from simipu.pipelines.sources.oxts import OxtsPacket, pose_from_oxts, read_oxts
 
@@ -52,8 +52,8 @@ def test_first_pose_is_at_the_origin_but_keeps_its_heading():
     packet = OxtsPacket(49.0, 8.4, 100.0, 0.1, 0.2, 0.3)
     pose = pose_from_oxts(packet, packet)
     assert np.all(pose[:3, 3] == 0)
-    np.testing.assert_allclose(pose[:3, 0], [math.cos(0.3) * math.cos(0.2),
-                                             math.sin(0.3) * math.cos(0.2), -math.sin(0.2)])  # fmt: skip
+    forward = [math.cos(0.3) * math.cos(0.2), math.sin(0.3) * math.cos(0.2), -math.sin(0.2)]
+    np.testing.assert_allclose(pose[:3, 0], forward)
 
 
 def test_world_is_east_north_up_in_metres():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from simipu.errors import SourceError
-from simipu.pipelines.sources.files import check_file, list_sizes, read_bytes, read_text
+from simipu.pipelines.sources.files import NumberedFiles, list_numbered, read_bytes, read_text
 
 POINTER = (
     b"version https://git-lfs.github.com/spec/v1\n"
@@ -19,7 +19,7 @@ def test_numbered_files_in_order_with_their_sizes(tmp_path):
         (tmp_path / name).write_bytes(bytes(size))
     for name in ["._000002.bin", "000003.png", "3.bin", "00000a.bin", "000004.bin.part"]:
         (tmp_path / name).write_bytes(b"x")
-    assert list(list_sizes(tmp_path, ".bin", 6).items()) == [
+    assert list(list_numbered(tmp_path, ".bin", 6).sizes.items()) == [
         ("000002", 0),
         ("000007", 5),
         ("000010", 3),
@@ -30,17 +30,17 @@ def test_links_are_followed_and_broken_ones_are_listed(tmp_path):
     (tmp_path / "elsewhere").write_bytes(b"1234")
     (tmp_path / "000000.bin").symlink_to("elsewhere")
     (tmp_path / "000001.bin").symlink_to("nowhere")
-    sizes = list_sizes(tmp_path, ".bin", 6)
-    assert sizes == {"000000": 4, "000001": -1}
+    files = list_numbered(tmp_path, ".bin", 6)
+    assert files.sizes == {"000000": 4, "000001": -1}
     with pytest.raises(SourceError, match=r"(?s)000001\.bin: .*link to nowhere, which does not"):
-        check_file(tmp_path / "000001.bin", sizes["000001"])
+        files.check("000001")
 
 
 def test_absent_folder_has_no_files_but_a_file_is_no_folder(tmp_path):
-    assert list_sizes(tmp_path / "velodyne", ".bin", 6) == {}
+    assert list_numbered(tmp_path / "velodyne", ".bin", 6).sizes == {}
     (tmp_path / "calib").write_text("x")
     with pytest.raises(SourceError, match=r"(?s)calib: the folder cannot be listed.*Check"):
-        list_sizes(tmp_path / "calib", ".txt", 6)
+        list_numbered(tmp_path / "calib", ".txt", 6)
 
 
 @pytest.mark.parametrize(
@@ -58,11 +58,11 @@ def test_faults_of_a_file(tmp_path, content, fault):
     with pytest.raises(SourceError, match=rf"(?s)000002\.png: .*{fault}"):
         read_bytes(path)
     with pytest.raises(SourceError, match=rf"(?s)000002\.png: .*{fault}"):
-        check_file(path, -1 if content is None else len(content))
+        NumberedFiles(tmp_path, ".png", {"000002": len(content or b"")}).check("000002")
 
 
 def test_folder_in_place_of_a_file(tmp_path):
-    with pytest.raises(SourceError, match="(?s)cannot be read: Is a directory.*permissions"):
+    with pytest.raises(SourceError, match=r"(?s)cannot be read: Is a directory.*permissions"):
         read_bytes(tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_permission_denied(tmp_path):
     path = tmp_path / "000002.png"
     path.write_bytes(b"x")
     path.chmod(0)
-    with pytest.raises(SourceError, match="(?s)cannot be read: Permission denied.*permissions"):
+    with pytest.raises(SourceError, match=r"(?s)cannot be read: Permission denied.*permissions"):
         read_bytes(path)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simipu.errors import SourceError
-from simipu.pipelines.sources.timestamps import parse_time_ns, read_time_lines, time_line
+from simipu.pipelines.sources.timestamps import parse_time_ns, read_times
 
 NAME = Path("velodyne_points/timestamps.txt")
 
@@ -37,7 +37,7 @@ def test_real_drive(sample_data):
     files = sorted(sample_data.glob("kitti_raw_drive0001_text/*/timestamps*.txt"))
     assert len(files) == 8
     for path in files:
-        lines = read_time_lines(path)
+        lines = read_times(path).lines
         assert len(lines) == 108
         times = [parse_time_ns(line, i, path) for i, line in enumerate(lines)]
         assert times == [oracle_ns(line) for line in path.read_text().split("\n")[:-1]]
@@ -47,8 +47,10 @@ def test_real_drive(sample_data):
 def test_second_line_of_a_real_drive(sample_data):
     path = sample_data / "kitti_raw_drive0001_text/velodyne_points/timestamps.txt"
     expected = datetime(2011, 9, 26, 13, 2, 26, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    line = time_line(read_time_lines(path), 1, path)
-    assert parse_time_ns(line, 1, path) == expected // timedelta(seconds=1) * 10**9 + 54_281_661
+    assert (
+        parse_time_ns(read_times(path).line(1), 1, path)
+        == expected // timedelta(seconds=1) * 10**9 + 54_281_661
+    )
 
 
 @pytest.mark.parametrize(
@@ -71,11 +73,10 @@ def test_anything_else_is_refused_with_its_line(text):
 
 def test_absent_file_and_empty_line_have_no_time(tmp_path):
     path = tmp_path / "timestamps.txt"
-    assert read_time_lines(path) is None
-    assert parse_time_ns(time_line(None, 5, path), 5, path) is None
+    assert parse_time_ns(read_times(path).line(5), 5, path) is None
     path.write_text("2011-09-26 13:02:25.964389445\n\n2011-09-26 13:02:26.174598199\r\n")
-    lines = read_time_lines(path)
-    times = [parse_time_ns(time_line(lines, i, path), i, path) for i in range(3)]
+    file = read_times(path)
+    times = [parse_time_ns(file.line(i), i, path) for i in range(3)]
     assert times[1] is None
     assert times[2] - times[0] == 210_208_754
 
@@ -85,4 +86,4 @@ def test_too_few_lines(tmp_path):
     path.write_text("2011-09-26 13:02:25.964389445\n")
     fault = r"(?s)timestamps\.txt: has 1 lines, too few for frame 1 \(line 2\).*remove this file"
     with pytest.raises(SourceError, match=fault):
-        time_line(read_time_lines(path), 1, path)
+        read_times(path).line(1)

@@ -1,0 +1,98 @@
+"""A store in memory whose images and clouds tell where everything belongs.
+
+Pixel (u, v) of an image has the colour (2u, 2v, 0), and the point that projects to (u, v) has the
+coordinates (u, v, number of the camera): wherever a sample puts a pixel or a point, its value says
+where it came from. Images must therefore be smaller than 128 px.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+import numpy as np
+from PIL import Image
+
+COLOUR_PER_PX = 2
+
+
+@dataclass
+class FakeStore:
+    """Offers what simipu.data and simipu.train use of simipu.store.reader.Store.
+
+    Attributes:
+        frames: number of frames.
+        sizes: camera -> (height, width).
+        points: points of each camera in a frame.
+        visible: share of the points that their camera sees.
+        empty: frames whose cameras see no point.
+        encoded_size: (height, width) of all images, whatever their cameras say.
+    """
+
+    frames: int = 4
+    sizes: dict[str, tuple[int, int]] = field(default_factory=lambda: {"left": (60, 120)})
+    points: int = 400
+    visible: float = 0.8
+    empty: tuple[int, ...] = ()
+    intensity: bool = True
+    encoded_size: tuple[int, int] | None = None
+    path: str = "fake.zarr"
+    fingerprint: str = "f00d"
+    correspondence_policy: dict | None = field(default_factory=lambda: {"min_depth_m": 1.0})
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        return tuple(self.sizes)
+
+    def __len__(self) -> int:
+        return self.frames
+
+    def __getitem__(self, index: int) -> SimpleNamespace:
+        rng = np.random.default_rng(index)
+        xyz, cameras = [], {}
+        for number, (name, (height, width)) in enumerate(self.sizes.items()):
+            uv = rng.uniform(-0.5, (width - 0.5, height - 0.5), (self.points, 2))
+            uv = uv.astype(np.float32)
+            seen = 0 if index in self.empty else self.points
+            found = SimpleNamespace(
+                row=np.arange(seen, dtype=np.uint32) + number * self.points,
+                uv=uv[:seen],
+                visible=rng.random(seen) < self.visible,
+            )
+            xyz.append(np.column_stack([uv, np.full(self.points, number)]).astype(np.float32))
+            cameras[name] = FakeCamera(
+                name, height, width, found, self.encoded_size or (height, width)
+            )
+        cloud = FakeCloud(np.concatenate(xyz), self.intensity)
+        return SimpleNamespace(index=index, points=cloud, cameras=cameras)
+
+
+@dataclass
+class FakeCloud:
+    xyz: np.ndarray
+    has_intensity: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return ("x", "y", "z", "intensity") if self.has_intensity else ("x", "y", "z")
+
+    def __getitem__(self, column: str) -> np.ndarray:
+        assert column == "intensity"
+        return np.arange(len(self.xyz), dtype=np.uint8)
+
+
+@dataclass
+class FakeCamera:
+    name: str
+    height: int
+    width: int
+    correspondences: SimpleNamespace
+    encoded_size: tuple[int, int]
+
+    def encoded(self) -> bytes:
+        v, u = np.mgrid[: self.encoded_size[0], : self.encoded_size[1]]
+        colours = np.stack([COLOUR_PER_PX * u, COLOUR_PER_PX * v, 0 * u], axis=-1)
+        file = io.BytesIO()
+        Image.fromarray(colours.astype(np.uint8)).save(file, "PNG")
+        return file.getvalue()
