@@ -213,7 +213,7 @@ def _convert_block(
                     frame = source.read(ref)
                 except SourceError as error:
                     if not skip_bad:
-                        raise
+                        raise _with_way_out(error) from None
                     skipped.append(
                         Skipped(frame_id=ref.id, path=error.where or "", reason=error.what)
                     )
@@ -222,6 +222,11 @@ def _convert_block(
         notes = {"scene": task.scene, "skipped": [asdict(entry) for entry in skipped]}
         Fragments(storage, JOB).write(task.index, writer.fragment(notes))
     return len(task.frames)
+
+
+def _with_way_out(error: SourceError) -> SourceError:
+    fix = f"{error.fix or 'Mend the file.'} Or add --skip-bad to leave such frames out."
+    return SourceError(error.what, where=error.where, fix=fix)
 
 
 def _faults_error(faults: list[Skipped]) -> SourceError:

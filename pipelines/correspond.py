@@ -173,7 +173,7 @@ def _finalise(
 ) -> None:
     kept = {
         path: layout
-        for path, layout in store.arrays().items()
+        for path, layout in store.layouts.items()
         if not path.startswith("correspondence/")
     }
     files = [file for file in listed_files(storage) if not file.path.startswith("correspondence/")]

@@ -90,7 +90,7 @@ def sweep(
 def street(seed: int) -> World:
     """A street along x with facades, parked and driving cars, people, poles and trees.
 
-    The ground is tilted by up to 3 degrees; nothing stands within 3 m of the origin.
+    The ground is tilted by up to 3 degrees on either axis; the origin stays free.
     """
     random = np.random.default_rng(seed)
     slope_x, slope_y = np.tan(np.radians(random.uniform(-3, 3, 2)))

@@ -149,10 +149,9 @@ class KittiRaw:
         drive = Drive(self.root, name)
         try:
             self._calibration(drive.folder.parent.name)
-            drive.read_times()
+            return drive.frames()
         except SourceError as fault:
             return [], [drive.skipped(stem, fault) for stem in drive.stems()]
-        return drive.frames()
 
 
 def read_calibration(folder: Path) -> KittiCalibration:

@@ -13,7 +13,7 @@ from .timestamps import TimesFile, read_times
 from .velodyne import BYTES_PER_POINT, check_scan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")
@@ -49,7 +49,7 @@ class Drive:
         name: "<date>/<drive>".
 
     Raises:
-        SourceError: a folder cannot be listed, or a timestamps file is unreadable.
+        SourceError: a folder cannot be listed.
     """
 
     def __init__(self, root: Path, name: str) -> None:
@@ -59,31 +59,24 @@ class Drive:
         self._images = {camera: files for camera, files in images.items() if files.sizes}
         self._scans = list_numbered(self.folder / "velodyne_points/data", ".bin", _STEM_DIGITS)
         self._packets = list_numbered(self.folder / "oxts/data", ".txt", _STEM_DIGITS)
-        self._image_times: dict[str, TimesFile] = {}
-        self._scan_times: list[TimesFile] = []
 
     def stems(self) -> list[str]:
         """Return the numbers of all frames that have a scan or an image."""
         return sorted(set(self._scans.sizes).union(*(f.sizes for f in self._images.values())))
 
-    def read_times(self) -> None:
-        """Read the timestamps files, which `frames` needs.
+    def frames(self) -> tuple[list[FrameRef], list[Skipped]]:
+        """Return the frames with a scan and an image, and those that must be left out.
 
         Raises:
-            SourceError: one is unreadable.
+            SourceError: a timestamps file is unreadable, which makes the whole drive so.
         """
-        self._image_times = {
-            c: read_times(self.folder / c / "timestamps.txt") for c in self._images
-        }
-        self._scan_times = [read_times(self.folder / "velodyne_points" / n) for n in SCAN_TIMES]
-
-    def frames(self) -> tuple[list[FrameRef], list[Skipped]]:
-        """Return the frames with a scan and an image, and those that must be left out."""
+        image_times = {c: read_times(self.folder / c / "timestamps.txt") for c in self._images}
+        scan_times = [read_times(self.folder / "velodyne_points" / name) for name in SCAN_TIMES]
         frames: list[FrameRef] = []
         skipped: list[Skipped] = []
         for stem in self.stems():
             try:
-                frames.append(self._frame(stem))
+                frames.append(self._frame(stem, image_times, scan_times))
             except SourceError as fault:
                 # KITTI lost scans while recording; a drive without any was not unpacked whole.
                 lost = stem not in self._scans.sizes and len(self._scans.sizes) > 0
@@ -94,7 +87,9 @@ class Drive:
         """Describe a frame that is left out."""
         return skipped_frame(f"{self.name}/{stem}", fault, expected=expected)
 
-    def _frame(self, stem: str) -> FrameRef:
+    def _frame(
+        self, stem: str, image_times: Mapping[str, TimesFile], scan_times: Sequence[TimesFile]
+    ) -> FrameRef:
         scans = self._scans
         if stem not in scans.sizes:
             raise SourceError(
@@ -124,8 +119,8 @@ class Drive:
                 drive=self.name,
                 stem=stem,
                 cameras=tuple(images),
-                image_times=tuple(self._image_times[camera].line(index) for camera in images),
-                scan_times=tuple(times.line(index) for times in self._scan_times),
+                image_times=tuple(image_times[camera].line(index) for camera in images),
+                scan_times=tuple(times.line(index) for times in scan_times),
                 oxts_origin=next(iter(packets)) if stem in packets else "",
             ),
         )

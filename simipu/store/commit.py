@@ -155,7 +155,10 @@ def listed_files(storage: LocalStorage) -> list[WrittenFile]:
 
 
 def remove_leftovers(storage: LocalStorage, root: Root) -> None:
-    """Delete work in progress and what an earlier commit left superseded."""
+    """Delete work in progress and what an earlier commit left superseded.
+
+    Call it while holding the store for writing.
+    """
     for old in storage.root.glob("manifest-*.json"):
         if old.name != root.attributes["manifest"]["path"]:
             old.unlink()
@@ -163,7 +166,11 @@ def remove_leftovers(storage: LocalStorage, root: Root) -> None:
     for group in storage.root.glob("correspondence/*/"):
         if group.name not in current:
             shutil.rmtree(group)
-    shutil.rmtree(storage.root / schema.STAGING, ignore_errors=True)
+    for path in (storage.root / schema.STAGING).iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.suffix != ".lock":  # the writer, who holds it, removes it last
+            path.unlink()
 
 
 def _metadata(arrays: Sequence[tuple[ArraySpec, int]]) -> dict[str, dict[str, object]]:

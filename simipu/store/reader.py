@@ -147,8 +147,9 @@ class Store:
             self._arrays[path] = ShardedArray(self._storage, *self._root.arrays[path])
         return self._arrays[path]
 
-    def arrays(self) -> Mapping[str, tuple[schema.ArraySpec, int]]:
-        """Every array's layout and number of rows."""
+    @property
+    def layouts(self) -> Mapping[str, tuple[schema.ArraySpec, int]]:
+        """Every array's layout and number of rows, by path."""
         return self._root.arrays
 
 

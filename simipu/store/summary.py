@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,10 @@ def describe(summary: dict[str, Any]) -> str:
         f"  correspondences {_describe_correspondence(summary['correspondence'])}",
         f"  fingerprint     {summary['fingerprint'][:16]}",
     ]
-    lines += [f"  note            {note}" for note in source["notes"]]
+    lines += [
+        textwrap.fill(note, 100, initial_indent=f"  {'note':<16}", subsequent_indent=" " * 18)
+        for note in source["notes"]
+    ]
     if summary["skipped"]:
         lines.append(f"  left out        {len(summary['skipped']):,} frames")
         lines += [

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/many_frames.py [FRAMES] [CAMERAS]
 
-Frames have one point and images of one byte, so that what is measured is the cost of a frame itself.
+Frames have one point and images of one byte: what is measured is the cost of a frame itself.
 """
 
 import resource

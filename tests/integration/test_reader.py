@@ -137,7 +137,7 @@ def test_without_consolidated_metadata_zarr_python_finds_every_array(store, raw_
     import zarr
 
     group = zarr.open_group(raw_store, mode="r", use_consolidated=False)
-    for path, (spec, rows) in store.arrays().items():
+    for path, (spec, rows) in store.layouts.items():
         assert group[path].shape == (rows, *spec.row_shape)
 
 

@@ -46,11 +46,9 @@ def test_real_drive(sample_data):
 
 def test_second_line_of_a_real_drive(sample_data):
     path = sample_data / "kitti_raw_drive0001_text/velodyne_points/timestamps.txt"
-    expected = datetime(2011, 9, 26, 13, 2, 26, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
-    assert (
-        parse_time_ns(read_times(path).line(1), 1, path)
-        == expected // timedelta(seconds=1) * 10**9 + 54_281_661
-    )
+    second = datetime(2011, 9, 26, 13, 2, 26, tzinfo=UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    expected = second // timedelta(seconds=1) * 10**9 + 54_281_661
+    assert parse_time_ns(read_times(path).line(1), 1, path) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,328 @@
+import json
+import math
+import os
+import signal
+
+import pytest
+import torch
+from fake_store import FakeStore
+from torch import nn
+
+from simipu.data.dataset import PairDataset, SampleConfig
+from simipu.errors import IncompleteError, SimipuError, StoreError, UsageError
+from simipu.train.checkpoint import KEPT, list_checkpoints, load_checkpoint, save_checkpoint
+from simipu.train.config import TrainConfig, check_disjoint, parse_frames, parse_image_size
+from simipu.train.console import describe_retrieval, describe_training
+from simipu.train.optim import learning_rate, make_optimizer
+from simipu.train.retrieval import measure_retrieval, partner_hits
+from simipu.train.runlog import RunLog
+from simipu.train.trainer import Trainer
+
+SMALL = SampleConfig(height=32, width=64, pairs=8, points=48)
+
+
+def make_config(**changes):
+    settings = {
+        "store": "fake.zarr",
+        "image_backbone": "resnet18",
+        "sample": SMALL,
+        "steps": 6,
+        "batch_size": 2,
+        "workers": 0,
+        "device": "cpu",
+        "log_every": 2,
+        "checkpoint_every": 2,
+    }
+    return TrainConfig(**(settings | changes))
+
+
+def make_trainer(run, *, resume=False, store=None, **changes):
+    return Trainer(make_config(**changes), store or FakeStore(frames=6), run, resume=resume)
+
+
+def read_log(run):
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def same_state(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.values(), b.values(), strict=True))
+
+
+def test_a_run_leaves_settings_log_and_checkpoints(tmp_path):
+    run = tmp_path / "runs" / "a"
+    trainer = make_trainer(run, frames="0:4", eval_frames="4:6", eval_every=4)
+    steps = []
+    trainer.train(lambda step, record: steps.append((step, bool(record))))
+    assert [step for step, _ in steps] == [0, 1, 2, 3, 4, 4, 5, 6, 6]
+
+    saved = json.loads((run / "config.json").read_text())
+    assert saved["config"]["sample"]["pairs"] == 8
+    assert saved["store"]["fingerprint"] == "f00d"
+    assert {"simipu", "torch", "timm", "numpy", "python"} == set(saved["versions"])
+    assert [path.name for path in list_checkpoints(run / "checkpoints")] == [
+        f"step-{step:09d}.pt" for step in (2, 4, 6)
+    ]
+    records = read_log(run)
+    retrievals = [record for record in records if "retrieval/recall_at_1" in record]
+    assert [record["step"] for record in retrievals] == [0, 4, 6]
+    assert retrievals[0]["retrieval/pixels"] == 16
+    assert retrievals[0]["retrieval/chance_at_1"] == pytest.approx(1 / 8)
+    assert describe_retrieval(retrievals[0])
+    losses = [record for record in records if "loss/total" in record]
+    assert [record["step"] for record in losses] == [2, 4, 6]
+    assert losses[0]["chance/loss"] == pytest.approx(math.log(16))
+    assert losses[0]["loss/total"] == pytest.approx(
+        losses[0]["loss/intra"] + losses[0]["loss/inter"], rel=1e-5
+    )
+    assert 0 <= losses[0]["data_wait"] <= 1
+    assert describe_training(losses[0])
+    assert any((run / "tensorboard").iterdir())
+
+
+def test_the_loss_falls(tmp_path):
+    trainer = make_trainer(tmp_path, steps=40, log_every=5, checkpoint_every=40)
+    trainer.train(lambda step, record: None)
+    losses = [record["loss/inter"] for record in read_log(tmp_path)]
+    assert losses[-1] < losses[0] - 0.5
+
+
+@pytest.mark.parametrize("stop_at", [3, 4])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, stop_at):
+    whole = make_trainer(tmp_path / "whole")
+    whole.train(lambda step, record: None)
+
+    def interrupt(step, record):
+        if step == stop_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    broken = make_trainer(tmp_path / "broken")
+    with pytest.raises(IncompleteError, match=r"stopped at step \d of 6\n.*--resume"):
+        broken.train(interrupt)
+    resumed = make_trainer(tmp_path / "broken", resume=True)
+    assert stop_at <= resumed.step < 6
+    torch.manual_seed(99)
+    resumed.train(lambda step, record: None)
+
+    assert resumed.step == 6
+    assert same_state(whole.method.state_dict(), resumed.method.state_dict())
+    ours, theirs = (
+        load_checkpoint(list_checkpoints(tmp_path / name / "checkpoints")[-1])
+        for name in ("whole", "broken")
+    )
+    for key, moments in ours["optimizer"]["state"].items():
+        assert same_state(moments, theirs["optimizer"]["state"][key])
+
+
+def test_the_seed_decides_everything(tmp_path):
+    def weights(name, seed):
+        trainer = make_trainer(tmp_path / name, steps=2, seed=seed)
+        trainer.train(lambda step, record: None)
+        return trainer.method.state_dict()
+
+    first = weights("a", 5)
+    torch.manual_seed(1)
+    assert same_state(first, weights("b", 5))
+    assert not same_state(first, weights("c", 6))
+
+
+def test_records_beyond_the_checkpoint_are_written_anew(tmp_path):
+    make_trainer(tmp_path).train(lambda step, record: None)
+    list_checkpoints(tmp_path / "checkpoints")[-1].unlink()
+    with (tmp_path / "log.jsonl").open("a") as file:
+        file.write('{"step": 7, "loss/to')  # cut off by a crash
+    make_trainer(tmp_path, resume=True).train(lambda step, record: None)
+    assert [record["step"] for record in read_log(tmp_path)] == [2, 4, 6]
+
+
+def test_a_finished_run_stays_as_it_is(tmp_path):
+    make_trainer(tmp_path).train(lambda step, record: None)
+    before = {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
+    log = (tmp_path / "log.jsonl").read_text()
+    trainer = make_trainer(tmp_path, resume=True)
+    assert trainer.step == trainer.steps == 6
+    trainer.train(lambda step, record: None)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
+    assert log == (tmp_path / "log.jsonl").read_text()
+
+
+def test_epochs_count_whole_batches(tmp_path):
+    assert make_trainer(tmp_path, steps=None, epochs=3, batch_size=4).steps == 3
+    assert make_trainer(tmp_path, steps=None, epochs=3, batch_size=2).steps == 9
+
+
+def test_a_used_run_folder_is_not_overwritten(tmp_path):
+    save_checkpoint(tmp_path / "checkpoints", 2, {"step": 2})
+    with pytest.raises(UsageError, match="has checkpoints already\n.*--resume"):
+        make_trainer(tmp_path)
+
+
+def test_resuming_with_other_settings_names_them(tmp_path):
+    make_trainer(tmp_path).train(lambda step, record: None)
+    with pytest.raises(UsageError, match="lr: 0.001 -> 0.1; sample.points: 48 -> 50"):
+        make_trainer(
+            tmp_path,
+            resume=True,
+            lr=0.1,
+            sample=SampleConfig(height=32, width=64, pairs=8, points=50),
+        )
+    with pytest.raises(UsageError, match="content of the store"):
+        make_trainer(tmp_path, resume=True, store=FakeStore(frames=6, fingerprint="beef"))
+    # How a run is executed is no setting of the run.
+    make_trainer(tmp_path, resume=True, log_every=1, workers=1, store=FakeStore(frames=6))
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_without_a_checkpoint(tmp_path):
+    trainer = make_trainer(tmp_path)
+    with torch.no_grad():
+        trainer.method.g_image.layers[0].weight.fill_(torch.nan)
+    with pytest.raises(SimipuError, match="the loss is nan at step 2"):
+        trainer.train(lambda step, record: None)
+    assert not list_checkpoints(tmp_path / "checkpoints")
+    assert read_log(tmp_path)[0]["loss/inter"] is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"steps": None}, "either --steps or --epochs"),
+        ({"epochs": 2}, "either --steps or --epochs"),
+        ({"steps": 0}, "--steps is 0"),
+        ({"batch_size": 0}, "--batch-size is 0"),
+        ({"lr": math.nan}, "--lr is nan"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"workers": -1}, "--workers is -1"),
+        ({"preset": "best"}, "Choose from: fixed"),
+    ],
+)
+def test_bad_settings_say_how_to_mend_them(changes, message):
+    with pytest.raises(UsageError, match=message):
+        make_config(**changes)
+
+
+def test_settings_that_do_not_fit_the_store(tmp_path):
+    with pytest.raises(UsageError, match="has the frames 0:6"):
+        make_trainer(tmp_path, frames="0:9")
+    with pytest.raises(UsageError, match="overlap"):
+        make_trainer(tmp_path, frames="0:4", eval_frames="3:6")
+    with pytest.raises(UsageError, match="do not fill one batch of 8"):
+        make_trainer(tmp_path, batch_size=8)
+    with pytest.raises(UsageError, match="no device 'tpu9000'"):
+        make_trainer(tmp_path, device="tpu9000")
+    with pytest.raises(StoreError, match="simipu-prep correspond"):
+        make_trainer(tmp_path, store=FakeStore(correspondence_policy=None))
+
+
+def test_ranges_of_frames():
+    assert parse_frames("3:7", 10) == range(3, 7)
+    assert parse_frames(":", 10) == range(10)
+    assert parse_frames(":4", 10) == range(4)
+    assert parse_frames("8:", 10) == range(8, 10)
+    for text in ("", "4", "5:5", "7:3", "0:11", "-3:", "a:b", "1:2:3"):
+        with pytest.raises(UsageError):
+            parse_frames(text, 10)
+    assert parse_image_size("96x320") == (96, 320)
+    with pytest.raises(UsageError, match="height x width"):
+        parse_image_size("96")
+    check_disjoint(range(4), range(4, 6))
+
+
+def test_checkpoints_are_whole_and_few(tmp_path):
+    for step in range(1, 6):
+        save_checkpoint(tmp_path, step, {"step": step, "weights": torch.full((2,), float(step))})
+    kept = list_checkpoints(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()].__len__() == KEPT == len(kept)
+    assert load_checkpoint(kept[-1])["weights"].tolist() == [5, 5]
+    kept[-1].write_bytes(kept[-1].read_bytes()[:-20])
+    with pytest.raises(SimipuError, match="not a whole checkpoint\n.*Delete it"):
+        load_checkpoint(kept[-1])
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path):
+    class Harmful:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "harmed"),))
+
+    save_checkpoint(tmp_path, 1, {"step": 1, "weights": Harmful()})
+    with pytest.raises(SimipuError, match="not a whole checkpoint"):
+        load_checkpoint(list_checkpoints(tmp_path)[0])
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_the_learning_rate_warms_up_and_decays():
+    rates = [learning_rate(step, steps=1000, peak=1.0) for step in range(1000)]
+    assert rates[0] == pytest.approx(1 / 50)
+    assert max(rates) == rates[50] == pytest.approx(1)
+    assert rates[525] == pytest.approx(0.5, abs=0.01)
+    assert 0 < rates[-1] < 1e-4
+    assert learning_rate(0, steps=1, peak=1.0) == 1
+    assert learning_rate(4, steps=10, peak=1.0) == 1  # at most half of the run
+
+
+def test_only_matrices_decay():
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2))
+    decayed, free = make_optimizer(model, lr=1.0, weight_decay=0.1).param_groups
+    assert decayed["weight_decay"] == 0.1
+    assert [p.ndim for p in decayed["params"]] == [4, 2]
+    assert free["weight_decay"] == 0
+    assert [p.ndim for p in free["params"]] == [1] * 4
+
+
+def test_ranks_by_hand():
+    keys = torch.eye(8)
+    queries = keys.clone()
+    queries[1] = torch.tensor([0.9, 0.1, 0, 0, 0, 0, 0, 0])  # second
+    queries[2] = torch.tensor([5.0, 4, 0.5, 3, 2, 1, 0, 0])  # sixth
+    hits = partner_hits(queries, keys)
+    assert hits[0].tolist() == [True, True]
+    assert hits[1].tolist() == [False, True]
+    assert hits[2].tolist() == [False, False]
+    # All alike: nothing was found, whatever the order.
+    assert not partner_hits(torch.ones(8, 4), torch.ones(8, 4)).any()
+
+
+class Oracle(nn.Module):
+    """Embeds pixels by their colour and points by their coordinates, which agree in FakeStore."""
+
+    def embed_pixels(self, images, uv):
+        from simipu.data.photometric import IMAGENET_MEAN, IMAGENET_STD
+        from simipu.models.image import sample_features
+
+        size = (images.shape[2], images.shape[3])
+        colours = sample_features(images, uv, size)
+        colours = colours * torch.tensor(IMAGENET_STD) + torch.tensor(IMAGENET_MEAN)
+        return self._on_a_sphere(colours[..., :2] * 255 / 2)
+
+    def embed_points(self, cloud, *, queries):
+        return self._on_a_sphere(cloud.xyz[:, :queries, :2])
+
+    def _on_a_sphere(self, uv):
+        return nn.functional.normalize(
+            torch.cat([uv, torch.full_like(uv[..., :1], 60)], -1), dim=-1
+        )
+
+
+def test_retrieval_of_an_oracle_and_of_a_network_that_is_not_trained():
+    store = FakeStore(frames=4, points=2000)
+    config = SampleConfig(height=64, width=128, pairs=40, points=64)
+    dataset = PairDataset(store, range(4), config, seed=0, augment=False)
+    found = measure_retrieval(Oracle(), dataset, torch.device("cpu"))
+    assert found.recall_at_1 > 0.95
+    assert found.recall_at_5 == 1
+    # All images of the fake store are equal: the control must find as much.
+    assert found.control_at_1 == found.recall_at_1
+    assert found.pixels == 160
+    assert found.chance_at_1 == pytest.approx(1 / 40)
+
+    blank = FakeStore(frames=4, points=2000, empty=(0, 1, 2, 3))
+    with pytest.raises(StoreError, match="visible point"):
+        measure_retrieval(
+            Oracle(),
+            PairDataset(blank, range(4), config, seed=0, augment=False),
+            torch.device("cpu"),
+        )
+
+
+def test_a_log_replaces_what_is_not_finite(tmp_path):
+    with RunLog(tmp_path, step=0) as log:
+        log.write(1, {"a": math.inf, "b": None, "c": 2.5})
+    assert read_log(tmp_path) == [{"step": 1, "a": None, "b": None, "c": 2.5}]
