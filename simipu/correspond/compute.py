@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,32 +10,13 @@ import numpy.typing as npt
 from simipu.correspond import occlusion
 from simipu.errors import UsageError
 from simipu.geometry.projection import depth_along_axis, project
+from simipu.records import Correspondences
 
 if TYPE_CHECKING:
     from simipu.correspond.policy import Policy
     from simipu.records import FloatArray
 
 _INFINITY = np.float32(np.inf)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Correspondences:
-    """The points of one sweep that lie in one image.
-
-    Attributes:
-        row: (M,) uint32 row in the sweep, ascending.
-        uv: (M, 2) float32 pixels of the image as stored, integers at pixel centres.
-        depth: (M,) float32 metres along the optical axis.
-        visible: (M,) bool; False: behind a nearer surface as seen from the camera.
-    """
-
-    row: npt.NDArray[np.uint32]
-    uv: npt.NDArray[np.float32]
-    depth: npt.NDArray[np.float32]
-    visible: npt.NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.row)
 
 
 def correspond(

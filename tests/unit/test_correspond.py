@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from simipu.correspond import policy as policy_module
-from simipu.correspond.compute import Correspondences, correspond
+from simipu.correspond.compute import correspond
 from simipu.correspond.policy import Policy
 from simipu.errors import UsageError
+from simipu.records import Correspondences
 
 WIDTH, HEIGHT = 64, 48
 K = np.array([[50.0, 0.0, 31.5], [0.0, 52.0, 23.5], [0.0, 0.0, 1.0]])

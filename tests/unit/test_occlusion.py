@@ -7,8 +7,9 @@ import pytest
 import raycast
 
 from simipu.correspond import occlusion
-from simipu.correspond.compute import Correspondences, correspond
+from simipu.correspond.compute import correspond
 from simipu.correspond.policy import Policy
+from simipu.records import Correspondences
 
 LIDAR = np.array([0.0, 0.0, 1.73])
 K = np.array([[721.5, 0.0, 609.6], [0.0, 721.5, 172.9], [0.0, 0.0, 1.0]])
