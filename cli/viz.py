@@ -11,7 +11,8 @@ from simipu.cli._errors import ReportingCommand
 from simipu.errors import UsageError
 
 if TYPE_CHECKING:
-    from simipu.store.reader import CameraView, FrameView, Store
+    from simipu.store.reader import Store
+    from simipu.store.views import CameraView, FrameView
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 

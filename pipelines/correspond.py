@@ -19,9 +19,10 @@ from simipu.records import Correspondences
 from simipu.store import extents, lock, schema
 from simipu.store.commit import commit, listed_files, read_root, remove_leftovers, write_metadata
 from simipu.store.fragment import Fragment, Fragments
-from simipu.store.reader import FrameView, Store
+from simipu.store.reader import Store
 from simipu.store.shards import ShardWriter, write_array
 from simipu.store.storage import LocalStorage
+from simipu.store.views import FrameView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

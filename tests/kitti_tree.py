@@ -22,18 +22,11 @@ DRIVE_2 = "2011_09_26/2011_09_26_drive_0009_sync"
 DRIVE_3 = "2011_10_03/2011_10_03_drive_0027_sync"
 SCAN_LINES_S = {"timestamps_start.txt": -0.05, "timestamps.txt": 0.0, "timestamps_end.txt": 0.05}
 
-# Rotations and translations of the real rig (date 2011_09_26).
-R0_RECT = (9.999239e-01, 9.837760e-03, -7.445048e-03, -9.869795e-03, 9.999421e-01, -4.278459e-03,
-           7.402527e-03, 4.351614e-03, 9.999631e-01)  # fmt: skip
-R_VELO_TO_CAM = (7.533745e-03, -9.999714e-01, -6.166020e-04, 1.480249e-02, 7.280733e-04,
-                 -9.998902e-01, 9.998621e-01, 7.523790e-03, 1.480755e-02)  # fmt: skip
-T_VELO_TO_CAM = (-4.069766e-03, -7.631618e-02, -2.717806e-01)
-R_IMU_TO_VELO = (9.999976e-01, 7.553071e-04, -2.035826e-03, -7.854027e-04, 9.998898e-01,
-                 -1.482298e-02, 2.024406e-03, 1.482454e-02, 9.998881e-01)  # fmt: skip
-T_IMU_TO_VELO = (-8.086759e-01, 3.195559e-01, -7.997231e-01)
-# Baselines of the four cameras in metres along x, and the small y and z that calibration found.
-BASELINES = ((0.0, 0.0, 0.0), (-0.5371506, 0.0, 0.0), (0.0598, -0.000358, 0.002745884),
-             (-0.4731, 0.002372, 0.002729905))  # fmt: skip
+# An invented rig in KITTI's arrangement, in metres: a scanner 0.8 m ahead of and above the IMU,
+# cameras to its side and below, with the y and z offsets that a real calibration finds.
+T_VELO_TO_CAM = (-0.005, -0.08, -0.27)
+T_IMU_TO_VELO = (-0.81, 0.32, -0.8)
+BASELINES = ((0, 0, 0), (-0.54, 0, 0), (0.06, -0.0004, 0.003), (-0.47, 0.0024, 0.0026))
 
 
 def write_object_tree(
@@ -145,12 +138,12 @@ def time_text(start: datetime, index: int, offset_s: float) -> str:
 
 
 def write_oxts(path: Path, index: int, drive: int) -> None:
-    """Write a packet of a car that drives north-east through a turn, with roll and pitch."""
-    lat = 49.015003823272 + 1.3e-5 * index + 0.01 * drive
-    lon = 8.4342971002335 + 1.1e-5 * index
-    angles = (0.035752 + 0.002 * index, 0.00903 - 0.001 * index, -2.6087069803847 + 0.03 * index)
+    """Write a packet of a car that moves north-east through a turn, with roll and pitch."""
+    lat = 48.765432109876 + 1.3e-5 * index + 0.01 * drive
+    lon = 9.1234567890123 + 1.1e-5 * index
+    angles = (0.0357 + 0.002 * index, 0.009 - 0.001 * index, -2.608 + 0.03 * index)
     rates = [math.sin(index + k) for k in range(17)]
-    reals = [lat, lon, 116.43032836914 + 0.05 * index, *angles, *rates, 0.05, 0.02]
+    reals = [lat, lon, 116.4321 + 0.05 * index, *angles, *rates, 0.05, 0.02]
     write_text(path, [" ".join([*(f"{value:.14g}" for value in reals), "4", "11", "6", "6", "6"])])
 
 
@@ -162,15 +155,25 @@ def _projections(size: tuple[int, int], factor: float) -> list[list[float]]:
     ]
 
 
-def _rows(rotation: Sequence[float], translation: Sequence[float]) -> list[float]:
-    return [v for row in range(3) for v in (*rotation[3 * row : 3 * row + 3], translation[row])]
+def _rotation(roll: float, pitch: float, yaw: float) -> np.ndarray:
+    cr, sr, cp, sp = math.cos(roll), math.sin(roll), math.cos(pitch), math.sin(pitch)
+    Rx = [[1, 0, 0], [0, cr, -sr], [0, sr, cr]]
+    Ry = [[cp, 0, sp], [0, 1, 0], [-sp, 0, cp]]
+    Rz = [[math.cos(yaw), -math.sin(yaw), 0], [math.sin(yaw), math.cos(yaw), 0], [0, 0, 1]]
+    # KITTI's rotations come with seven digits, also where more are printed.
+    return np.vectorize(lambda value: float(f"{value:.6e}"))(np.array(Rz) @ Ry @ Rx)
+
+
+R0_RECT = _rotation(-0.004, -0.007, -0.01)
+R_VELO_TO_CAM = np.array([[0, -1, 0], [0, 0, -1], [1, 0, 0]]) @ _rotation(0.01, -0.015, 0.008)
+R_IMU_TO_VELO = _rotation(0.015, -0.002, -0.001)
 
 
 def _write_object_calibration(path: Path, size: tuple[int, int], factor: float) -> None:
     entries = {f"P{i}": values for i, values in enumerate(_projections(size, factor))}
-    entries["R0_rect"] = list(R0_RECT)
-    entries["Tr_velo_to_cam"] = _rows(R_VELO_TO_CAM, T_VELO_TO_CAM)
-    entries["Tr_imu_to_velo"] = _rows(R_IMU_TO_VELO, T_IMU_TO_VELO)
+    entries["R0_rect"] = R0_RECT.ravel()
+    entries["Tr_velo_to_cam"] = np.column_stack([R_VELO_TO_CAM, T_VELO_TO_CAM]).ravel()
+    entries["Tr_imu_to_velo"] = np.column_stack([R_IMU_TO_VELO, T_IMU_TO_VELO]).ravel()
     lines = [f"{key}: " + " ".join(f"{v:.12e}" for v in values) for key, values in entries.items()]
     write_text(path, [*lines, ""])
 
@@ -180,21 +183,21 @@ def _write_raw_calibration(folder: Path, size: tuple[int, int], factor: float) -
     entries: dict[str, Sequence[float]] = {}
     for i, projection in enumerate(_projections(size, factor)):
         entries[f"S_0{i}"] = (1392, 512)
-        entries[f"K_0{i}"] = (984.2439, 0, 690, 0, 980.8141, 233.1966, 0, 0, 1)
-        entries[f"D_0{i}"] = (-0.3728755, 0.2037299, 0.002219027, 0.001383707, -0.07233722)
+        entries[f"K_0{i}"] = (980, 0, 690, 0, 981, 233, 0, 0, 1)
+        entries[f"D_0{i}"] = (-0.37, 0.2, 0.0022, 0.0014, -0.07)
         entries[f"R_0{i}"] = eye
         entries[f"T_0{i}"] = BASELINES[i]
         entries[f"S_rect_0{i}"] = size
         # Only camera 0's rectification is the right one to use; the others are of no rotation.
-        entries[f"R_rect_0{i}"] = R0_RECT if i == 0 else eye
+        entries[f"R_rect_0{i}"] = R0_RECT.ravel() if i == 0 else eye
         entries[f"P_rect_0{i}"] = projection
     _write_entries(folder / "calib_cam_to_cam.txt", "09-Jan-2012 13:57:47",
                    {"corner_dist": [9.95e-2], **entries})  # fmt: skip
     _write_entries(folder / "calib_velo_to_cam.txt", "15-Mar-2012 11:37:16",
-                   {"R": R_VELO_TO_CAM, "T": T_VELO_TO_CAM,
+                   {"R": R_VELO_TO_CAM.ravel(), "T": T_VELO_TO_CAM,
                     "delta_f": (0, 0), "delta_c": (0, 0)})  # fmt: skip
     _write_entries(folder / "calib_imu_to_velo.txt", "25-May-2012 16:47:16",
-                   {"R": R_IMU_TO_VELO, "T": T_IMU_TO_VELO})  # fmt: skip
+                   {"R": R_IMU_TO_VELO.ravel(), "T": T_IMU_TO_VELO})  # fmt: skip
 
 
 def _write_entries(path: Path, time: str, entries: Mapping[str, Sequence[float]]) -> None:

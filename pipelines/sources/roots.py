@@ -68,7 +68,9 @@ def check_root(root: Path, name: str) -> None:
     layout = LAYOUTS[name]
     pass_root = f"Pass the folder {layout.description}."
     if not os.path.exists(root):
-        raise SourceError("the root folder does not exist", where=root, fix=pass_root)
+        raise SourceError(
+            "the root folder does not exist or is not accessible", where=root, fix=pass_root
+        )
     if not os.path.isdir(root):
         raise SourceError("the root is a file, not a folder", where=root, fix=pass_root)
     if layout.matches(root):

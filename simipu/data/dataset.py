@@ -24,7 +24,8 @@ from simipu.data.select import choose_pairs, choose_points
 from simipu.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
-    from simipu.store.reader import CameraView, PointCloud, Store
+    from simipu.store.reader import Store
+    from simipu.store.views import CameraView, PointCloud
 
 Float32Array = npt.NDArray[np.float32]
 IMAGE_STRIDE = 32  # of the coarsest feature map of the usual backbones

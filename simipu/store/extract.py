@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from simipu.errors import StoreError
-from simipu.store.reader import FrameView
+from simipu.store.views import FrameView
 
 _IMAGE_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
 

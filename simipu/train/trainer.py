@@ -71,7 +71,10 @@ class Trainer:
             self._held_out = PairDataset(
                 store, held_out, config.sample, seed=config.seed, augment=False
             )
-        self.steps = config.steps or (config.epochs or 0) * self._plan().steps_per_epoch
+        self.steps = config.steps or 0
+        steps_per_epoch = self._plan().steps_per_epoch
+        if config.epochs is not None:
+            self.steps = config.epochs * steps_per_epoch
 
         state = self._find_state(resume=resume)
         torch.manual_seed(config.seed)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
     from simipu.records import Correspondences
-    from simipu.store.reader import CameraView, FrameView
+    from simipu.store.views import CameraView, FrameView
 
 DEPTH_RANGE_M = (4.0, 80.0)
 DEPTH_TICKS_M = (5, 10, 20, 40, 80)

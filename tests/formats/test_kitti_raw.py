@@ -129,6 +129,20 @@ def test_lost_scan_is_an_expected_gap_and_shifts_nothing(tree):
         assert frame.T_world_from_ego[2, 3] == pytest.approx(0.05 * int(stem))
 
 
+def test_numbers_need_not_be_contiguous(tmp_path):
+    """A hand-picked subset keeps its numbers; line i of the times is still frame i."""
+    write_raw_tree(tmp_path, drives={DRIVE_1: 4}, cameras=("image_02",))
+    for index in (0, 2):
+        (tmp_path / DRIVE_1 / f"image_02/data/{index:010d}.png").unlink()
+        (tmp_path / DRIVE_1 / f"velodyne_points/data/{index:010d}.bin").unlink()
+    frames = frames_of(KittiRaw(tmp_path))
+    assert [frame.id[-1] for frame in frames] == ["1", "3"]
+    for frame, index in zip(frames, (1, 3), strict=True):
+        times = tmp_path / DRIVE_1 / "image_02/timestamps.txt"
+        assert frame.cameras["image_02"].timestamp_ns == nanoseconds(times, index)
+        assert frame.T_world_from_ego[2, 3] == pytest.approx(0.05 * index)
+
+
 def test_times_are_exact(tree):
     for frame in frames_of(KittiRaw(tree)):
         drive, stem = locate(tree, frame)
@@ -157,7 +171,8 @@ def test_real_times_and_pose_of_drive_0001(tmp_path, sample_data):
     assert second.lidar.timestamp_end_ns == at + 26_105_800_175
     assert second.cameras["image_00"].timestamp_ns == at + 26_070_920_448
     assert second.cameras["image_03"].timestamp_ns == at + 26_064_301_056
-    yaw, pitch = -2.6087069803847, 0.00903
+    packet = (text / "oxts/data/0000000000.txt").read_text().split()
+    pitch, yaw = float(packet[4]), float(packet[5])
     np.testing.assert_allclose(
         first.T_world_from_ego[:, 0],
         [math.cos(yaw) * math.cos(pitch), math.sin(yaw) * math.cos(pitch), -math.sin(pitch), 0],

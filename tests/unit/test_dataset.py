@@ -143,11 +143,11 @@ def test_the_control_image_is_another_frames():
 
 def test_errors_name_the_way_out():
     store = FakeStore(correspondence_policy=None)
-    with pytest.raises(StoreError, match="simipu-prep correspond fake.zarr"):
+    with pytest.raises(StoreError, match=r"simipu-prep correspond fake\.zarr"):
         PairDataset(store, range(4), CONFIG, seed=0, augment=True)
     with pytest.raises(StoreError, match="no images in frames 2:2"):
         PairDataset(FakeStore(), range(2, 2), CONFIG, seed=0, augment=True)
-    with pytest.raises(UsageError, match="height is 100 px, not a multiple of 32.*\n.*96 or 128"):
+    with pytest.raises(UsageError, match=r"height is 100 px, not a multiple of 32\n.*96 or 128"):
         SampleConfig(height=100)
     with pytest.raises(UsageError, match="more points or fewer pairs"):
         SampleConfig(pairs=128, points=100)

@@ -62,7 +62,7 @@ def test_the_hypercolumn_of_resnet18_is_stages_two_to_four():
 
 
 def test_backbones_that_cannot_serve_are_refused():
-    with pytest.raises(UsageError, match="'resnet19'.*\n.*resnet18"):
+    with pytest.raises(UsageError, match=r"'resnet19'.*\n.*resnet18"):
         ImageEncoder("resnet19")
     with pytest.raises(UsageError, match=r"strides .* not \[64\]"):
         ImageEncoder("resnet18", strides=(8, 64))

@@ -23,7 +23,7 @@ def make_batch(store, *, size=4):
 @pytest.fixture
 def method():
     torch.manual_seed(0)
-    return SimIPU("resnet18", pairs=CONFIG.pairs)
+    return SimIPU("test_resnet", pairs=CONFIG.pairs)
 
 
 def test_every_parameter_has_a_gradient_after_one_step(method):

@@ -24,7 +24,7 @@ SMALL = SampleConfig(height=32, width=64, pairs=8, points=48)
 def make_config(**changes):
     settings = {
         "store": "fake.zarr",
-        "image_backbone": "resnet18",
+        "image_backbone": "test_resnet",
         "sample": SMALL,
         "steps": 6,
         "batch_size": 2,
@@ -152,13 +152,13 @@ def test_epochs_count_whole_batches(tmp_path):
 
 def test_a_used_run_folder_is_not_overwritten(tmp_path):
     save_checkpoint(tmp_path / "checkpoints", 2, {"step": 2})
-    with pytest.raises(UsageError, match="has checkpoints already\n.*--resume"):
+    with pytest.raises(UsageError, match=r"has checkpoints already\n.*--resume"):
         make_trainer(tmp_path)
 
 
 def test_resuming_with_other_settings_names_them(tmp_path):
     make_trainer(tmp_path).train(lambda step, record: None)
-    with pytest.raises(UsageError, match="lr: 0.001 -> 0.1; sample.points: 48 -> 50"):
+    with pytest.raises(UsageError, match=r"lr: 0\.001 -> 0\.1; sample\.points: 48 -> 50"):
         make_trainer(
             tmp_path,
             resume=True,
@@ -233,7 +233,7 @@ def test_checkpoints_are_whole_and_few(tmp_path):
     assert [path.name for path in tmp_path.iterdir()].__len__() == KEPT == len(kept)
     assert load_checkpoint(kept[-1])["weights"].tolist() == [5, 5]
     kept[-1].write_bytes(kept[-1].read_bytes()[:-20])
-    with pytest.raises(SimipuError, match="not a whole checkpoint\n.*Delete it"):
+    with pytest.raises(SimipuError, match=r"not a whole checkpoint\n.*Delete it"):
         load_checkpoint(kept[-1])
 
 

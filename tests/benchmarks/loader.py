@@ -1,0 +1,78 @@
+"""Cost of one training sample: decoding its image against everything else, with a profile.
+
+    OMP_NUM_THREADS=1 python tests/benchmarks/loader.py raw.zarr [--image-size 96x320]
+
+Runs what one worker runs, in this process and on one thread, with the files of the store in the
+page cache. Every sample is made once; the median over all samples is reported, and the profile of
+a second pass shows where the rest of the time goes.
+"""
+
+import argparse
+import cProfile
+import pstats
+import statistics
+import time
+from pathlib import Path
+
+import torch
+
+import simipu
+from simipu.data import dataset as dataset_module
+from simipu.data.dataset import PairDataset, SampleConfig
+from simipu.train.config import parse_image_size
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--image-size", default="96x320")
+    parser.add_argument("--pairs", type=int, default=128)
+    parser.add_argument("--points", type=int, default=2048)
+    parser.add_argument("--epochs", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)  # as in a worker of a DataLoader
+
+    height, width = parse_image_size(arguments.image_size)
+    config = SampleConfig(
+        height=height, width=width, pairs=arguments.pairs, points=arguments.points
+    )
+    store = simipu.open_store(arguments.store)
+    dataset = PairDataset(store, range(len(store)), config, seed=0, augment=True)
+
+    decode = dataset_module.decode_rgb
+    decode_s = 0.0
+
+    def timed_decode(data: bytes, *, where: str) -> torch.Tensor:
+        nonlocal decode_s
+        begin = time.perf_counter()
+        image = decode(data, where=where)
+        decode_s = time.perf_counter() - begin
+        return image
+
+    dataset_module.decode_rgb = timed_decode
+    decoding_ms, other_ms = [], []
+    for epoch in range(arguments.epochs + 1):
+        for index in range(len(dataset)):
+            begin = time.perf_counter()
+            dataset[epoch, index]
+            total_s = time.perf_counter() - begin
+            if epoch:  # the first pass warms the page cache
+                decoding_ms.append(1e3 * decode_s)
+                other_ms.append(1e3 * (total_s - decode_s))
+    dataset_module.decode_rgb = decode
+
+    decoding, other = statistics.median(decoding_ms), statistics.median(other_ms)
+    print(f"{store}")
+    print(f"{len(decoding_ms)} samples, image {height} x {width}, {config.points} points")
+    print(f"decoding {decoding:.2f} ms, everything else {other:.2f} ms: {other / decoding:.0%}\n")
+
+    profile = cProfile.Profile()
+    profile.enable()
+    for index in range(len(dataset)):
+        dataset[0, index]
+    profile.disable()
+    pstats.Stats(profile).sort_stats("cumulative").print_stats("simipu|upsample", 20)
+
+
+if __name__ == "__main__":
+    main()
