@@ -1,7 +1,5 @@
 # `make demo` and `make test` set up all they need; everything lands inside this folder.
 
-SHELL := bash
-.SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -24,7 +22,7 @@ help:
 # Runs on KITTI_RAW_ROOT, else on the samples, else on streets that are ray-cast here and now.
 .PHONY: demo
 demo: $(INSTALLED)
-	@root="$${KITTI_RAW_ROOT:-$(SAMPLES)/kitti_raw}"; \
+	@set -e; root="$${KITTI_RAW_ROOT:-$(SAMPLES)/kitti_raw}"; \
 	if [ -z "$${KITTI_RAW_ROOT:-}" ] && [ ! -d "$$root" ]; then \
 	  root=$(DEMO)/kitti_raw; \
 	  echo "No KITTI data (KITTI_RAW_ROOT is not set): making synthetic streets in $$root"; \
@@ -55,7 +53,9 @@ lint: $(INSTALLED)
 
 .PHONY: bench
 bench: $(INSTALLED)
-	@for script in tests/benchmarks/*.py; do echo "== $$script"; $(PY) "$$script"; done
+	@for script in tests/benchmarks/*.py; do \
+	  echo "== $$script"; $(PY) "$$script" || exit 1; \
+	done
 
 .PHONY: clean
 clean:

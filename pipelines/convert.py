@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -79,7 +80,11 @@ def convert(
     info = source.info
     plan = make_plan(scan, info, limit=limit, task_bytes=task_bytes)
     if not plan.tasks:
-        raise SourceError("no frame is left to convert", fix="Check --root and --limit.")
+        raise SourceError(
+            f"no frame is left to convert: all {len(scan.skipped):,} are at fault",
+            where=scan.skipped[0].path,
+            fix=scan.skipped[0].reason,
+        )
     refuse_foreign(out)
     storage = LocalStorage(out)
     with lock.writing(out):
@@ -229,10 +234,15 @@ def _with_way_out(error: SourceError) -> SourceError:
     return SourceError(error.what, where=error.where, fix=fix)
 
 
-def _faults_error(faults: list[Skipped]) -> SourceError:
-    shown = [f"  {fault.path}: {fault.reason}" for fault in faults[:_FAULTS_SHOWN]]
-    if len(faults) > _FAULTS_SHOWN:
-        shown.append(f"  ... and {len(faults) - _FAULTS_SHOWN:,} more")
+def _faults_error(faults: Sequence[Skipped]) -> SourceError:
+    # One damaged calibration or timestamps file is the fault of many frames.
+    frames = Counter((fault.path, fault.reason) for fault in faults)
+    shown = [
+        f"  {path}: {reason}" + (f" ({count:,} frames)" if count > 1 else "")
+        for (path, reason), count in list(frames.items())[:_FAULTS_SHOWN]
+    ]
+    if len(frames) > _FAULTS_SHOWN:
+        shown.append(f"  ... and {len(frames) - _FAULTS_SHOWN:,} more")
     return SourceError(
         "\n".join([f"{len(faults):,} frames of the data set are at fault:", *shown]),
         fix="Mend the files, or add --skip-bad to leave these frames out. Nothing was written.",

@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
 from kitti_tree import (
     BASELINES,
     R0_RECT,
@@ -21,7 +23,6 @@ from kitti_tree import (
     _projections,
     _write_raw_calibration,
 )
-from PIL import Image
 from raycast import KITTI_ELEVATIONS_DEG, World, street, sweep
 
 DATE = "2011_09_26"

@@ -8,7 +8,7 @@ from simipu.records import Frame, FrameRef, Scan, SourceInfo
 
 
 class Source(Protocol):
-    """Reads one data set. Instances are pickled to worker processes, so they hold paths, not tables.
+    """Reads one data set. Instances are pickled to worker processes: they hold paths, not tables.
 
     ``scan`` may only list and stat files and read small text; ``read`` opens the frame's own files.
     Both raise ``SourceError`` naming the file at fault.

@@ -41,8 +41,9 @@ def choose_pairs(
     candidates = rng.permutation(np.flatnonzero(inside))
     columns = -(-width // cell_px)
     rows = -(-height // cell_px)
-    cell = (v[candidates] // cell_px).astype(np.intp) * columns
-    cell += (u[candidates] // cell_px).astype(np.intp)
+    # Truncation is several times faster than floor division, and the same for positive numbers.
+    cell = (v[candidates] / cell_px).astype(np.intp) * columns
+    cell += (u[candidates] / cell_px).astype(np.intp)
     winner = np.full(rows * columns, -1, dtype=np.intp)
     winner[cell] = candidates  # of several candidates the last one stays
     winners = winner[winner >= 0]

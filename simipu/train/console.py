@@ -31,6 +31,7 @@ class Console:
             file=stream,
             dynamic_ncols=True,
             smoothing=0.1,
+            bar_format="step {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
             disable=not stream.isatty(),
         )
 
@@ -63,11 +64,11 @@ class Console:
 
 
 def describe_training(record: Record) -> str:
-    """Losses and recall beside chance, and speed, in one line."""
+    """Losses and recall (inter, intra) beside chance, and speed, in one line."""
     return (
-        "inter {loss/inter:.2f} intra {loss/intra:.2f} (chance {chance/loss:.2f})  "
-        "R@1 inter {recall/inter:.1%} intra {recall/intra:.1%} (chance {chance/recall:.1%})  "
-        "{frames_per_s:.1f} frames/s, {data_wait:.0%} waiting for data"
+        "inter {loss/inter:.2f} intra {loss/intra:.2f} (chance {chance/loss:.2f}), "
+        "R@1 {recall/inter:.0%} {recall/intra:.0%} (chance {chance/recall:.1%}), "
+        "{frames_per_s:.1f} frames/s, {data_wait:.0%} waiting"
     ).format_map(record)
 
 

@@ -119,13 +119,14 @@ class Trainer:
                 losses, grad_norm = self._train_step(batch)
                 self.step += 1
                 meter.add(losses, grad_norm, images=len(batch.image))
-                if self._due(config.log_every) or stop.is_set():
+                stopping = stop.is_set()  # read once: the signal may come at any moment
+                if self._due(config.log_every) or stopping:
                     report({**meter.record(), "lr": self._optimizer.param_groups[0]["lr"]})
                 else:
                     listener(self.step, {})
-                if self._due(config.checkpoint_every) or stop.is_set():
+                if self._due(config.checkpoint_every) or stopping:
                     self._save(losses)
-                if stop.is_set() and self.step < self.steps:
+                if stopping and self.step < self.steps:
                     raise IncompleteError(
                         f"stopped at step {self.step} of {self.steps}",
                         where=self.run,

@@ -19,7 +19,6 @@ TESTS = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(TESTS))
 
 import raycast  # noqa: E402
-
 from simipu.correspond.compute import correspond  # noqa: E402
 from simipu.correspond.policy import Policy  # noqa: E402
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kitti_tree import write_object_tree
 from PIL import Image
 
+from kitti_tree import write_object_tree
 from simipu.pipelines.sources.kitti_object import KittiObject
 
 COLUMNS = ("x", "y", "z", "intensity")

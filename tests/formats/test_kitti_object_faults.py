@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from kitti_tree import write_object_tree
 
+from kitti_tree import write_object_tree
 from simipu.errors import SourceError
 from simipu.pipelines.sources.kitti_object import KittiObject
 

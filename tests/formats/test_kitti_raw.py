@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kitti_tree import DRIVE_1, DRIVE_2, DRIVE_3, write_raw_tree
 from PIL import Image
 
+from kitti_tree import DRIVE_1, DRIVE_2, DRIVE_3, write_raw_tree
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")

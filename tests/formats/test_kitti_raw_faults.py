@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from kitti_tree import DRIVE_1, DRIVE_3, write_raw_tree
 
+from kitti_tree import DRIVE_1, DRIVE_3, write_raw_tree
 from simipu.errors import SourceError
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 

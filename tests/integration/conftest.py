@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import kitti_tree
 import pytest
-from folders import ONE_WORKER
 
+import kitti_tree
+from folders import ONE_WORKER
 from simipu.correspond.policy import Policy
 from simipu.pipelines.convert import convert
 from simipu.pipelines.correspond import correspond_store

@@ -8,12 +8,12 @@ import sys
 import time
 from pathlib import Path
 
-import kitti_tree
 import numpy as np
 import pytest
-from folders import ONE_WORKER, contents
 
+import kitti_tree
 import simipu
+from folders import ONE_WORKER, contents
 from simipu.correspond.policy import Policy
 from simipu.errors import IncompleteError, SourceError, UsageError
 from simipu.pipelines import correspond as correspond_module

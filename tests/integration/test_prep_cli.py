@@ -8,13 +8,13 @@ import sys
 import time
 from pathlib import Path
 
-import kitti_tree
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from folders import contents
 
+import kitti_tree
 import simipu
+from folders import contents
 from simipu.cli.prep import main
 
 PREP = Path(sys.executable).with_name("simipu-prep")

@@ -5,9 +5,9 @@ import random
 import shutil
 
 import pytest
-from folders import contents
 
 import simipu
+from folders import contents
 from simipu.errors import IncompleteError, StoreError
 from simipu.store.commit import canonical_json
 from simipu.store.verify import verify

@@ -3,12 +3,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from fake_store import COLOUR_PER_PX, FakeStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 from torch.utils.data import default_collate
 
+from fake_store import COLOUR_PER_PX, FakeStore
 from simipu.data.augment import (
     ImageView,
     SimilarityTransform,

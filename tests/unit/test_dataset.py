@@ -5,11 +5,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from fake_store import FakeStore
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from fake_store import FakeStore
 from simipu.data.augment import SCALE_RANGE
 from simipu.data.dataset import PairDataset, SampleConfig
 from simipu.data.decode import decode_rgb

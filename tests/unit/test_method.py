@@ -3,10 +3,10 @@ import math
 
 import pytest
 import torch
-from fake_store import FakeStore
 from torch import nn
 from torch.utils.data import default_collate
 
+from fake_store import FakeStore
 from simipu.data.dataset import PairDataset, SampleConfig
 from simipu.data.photometric import prepare_images
 from simipu.methods.simipu import SimIPU
@@ -96,6 +96,19 @@ def test_a_batch_without_pairs_is_a_step_without_gradient(method):
     assert losses.total == 0
     assert losses.inter.candidates == 0
     assert not any(parameter.grad.any() for parameter in method.parameters())
+
+
+def test_half_precision_gives_nearly_the_same_losses(method):
+    """What a GPU runs, as far as a CPU can show."""
+    images, batch = make_batch(FakeStore())
+    expected = method(images, batch)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = method(images, batch)
+    found.total.backward()
+    assert found.total.dtype == torch.float32
+    assert found.inter.loss.item() == pytest.approx(expected.inter.loss.item(), rel=0.05)
+    assert found.intra.loss.item() == pytest.approx(expected.intra.loss.item(), rel=0.05)
+    assert all(parameter.grad.isfinite().all() for parameter in method.parameters())
 
 
 def test_embeddings_are_those_of_the_losses(method):

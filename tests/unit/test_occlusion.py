@@ -4,8 +4,8 @@ from collections import defaultdict
 
 import numpy as np
 import pytest
-import raycast
 
+import raycast
 from simipu.correspond import occlusion
 from simipu.correspond.compute import correspond
 from simipu.correspond.policy import Policy

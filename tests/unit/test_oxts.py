@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kitti_tree import write_oxts
 
+from kitti_tree import write_oxts
 from simipu.errors import SourceError
 from simipu.pipelines.sources.oxts import OxtsPacket, pose_from_oxts, read_oxts
 

@@ -187,12 +187,14 @@ def test_more_rows_than_allotted_are_refused(tmp_path):
 
 def test_a_write_that_fails_leaves_no_file(tmp_path):
     spec = spec_of()
-    with (
-        pytest.raises(RuntimeError),
-        ShardWriter(LocalStorage(tmp_path), spec, range(24)) as writer,
-    ):
-        writer.append(random_rows(spec, 6))
-        raise RuntimeError
+
+    def append_bad_rows():
+        with ShardWriter(LocalStorage(tmp_path), spec, range(24)) as writer:
+            writer.append(random_rows(spec, 6))
+            writer.append(np.zeros(1, "<f8"))
+
+    with pytest.raises(ValueError, match="float64"):
+        append_bad_rows()
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from kitti_tree import DRIVE_1, write_object_tree, write_raw_tree
 
+from kitti_tree import DRIVE_1, write_object_tree, write_raw_tree
 from simipu.errors import SourceError, UsageError
 from simipu.pipelines.sources import open_source
 

@@ -5,9 +5,9 @@ import signal
 
 import pytest
 import torch
-from fake_store import FakeStore
 from torch import nn
 
+from fake_store import FakeStore
 from simipu.data.dataset import PairDataset, SampleConfig
 from simipu.errors import IncompleteError, SimipuError, StoreError, UsageError
 from simipu.train.checkpoint import KEPT, list_checkpoints, load_checkpoint, save_checkpoint

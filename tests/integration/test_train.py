@@ -1,0 +1,179 @@
+"""simipu-train on a store, from the command to the last line."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import click
+import pytest
+import torch
+from click.testing import CliRunner
+
+from folders import ONE_WORKER
+from simipu.cli._errors import ReportingCommand
+from simipu.cli.train import main
+from simipu.correspond.policy import Policy
+from simipu.errors import IncompleteError
+from simipu.pipelines.convert import convert
+from simipu.pipelines.correspond import correspond_store
+from simipu.pipelines.sources.kitti_raw import KittiRaw
+from simipu.train.checkpoint import list_checkpoints, load_checkpoint
+
+TRAIN = Path(sys.executable).with_name("simipu-train")
+TINY = (
+    "--image-backbone", "test_resnet", "--image-size", "32x64", "--pairs", "8", "--points", "24",
+    "--batch-size", "3", "--device", "cpu",
+)  # fmt: skip
+
+
+def run(*arguments: object) -> tuple[int, str]:
+    result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return result.exit_code, result.output
+
+
+def last_state(out: Path) -> dict:
+    return load_checkpoint(list_checkpoints(out / "checkpoints")[-1])
+
+
+def test_help_shows_an_example_and_loads_nothing_heavy():
+    code = "import sys, simipu.cli.train; assert not {'torch', 'zarr'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    exit_code, text = run("--help")
+    assert exit_code == 0
+    for part in ("simipu-train raw.zarr --out runs/a", "--resume", "--eval-frames", "--debug"):
+        assert part in text
+
+
+def test_a_store_is_trained_on(raw_store, tmp_path):
+    out = tmp_path / "run"
+    exit_code, text = run(
+        raw_store, "--out", out, "--steps", 4, "--workers", 0, "--log-every", 2,
+        "--frames", "0:8", "--eval-frames", "8:11", *TINY,
+    )  # fmt: skip
+    assert exit_code == 0, text
+    assert "step 4/4  inter" in text
+    assert "pixel to point: R@1" in text
+    assert "with another frame's image" in text
+    assert f"{out}: 4 steps done" in text
+    records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [record["step"] for record in records] == [0, 2, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "message"),
+    [
+        (KeyboardInterrupt(), 3, "Error: interrupted"),
+        (OSError(28, "No space left on device", "a.pt"), 1, "Error: a.pt: No space left on device"),
+        (IncompleteError("half", where="a", fix="More."), 3, "Error: a: half\n  More."),
+    ],
+)
+def test_how_every_command_ends(error, expected, message):
+    @click.command(cls=ReportingCommand)
+    def fail():
+        raise error
+
+    result = CliRunner().invoke(fail)
+    assert result.exit_code == expected
+    assert result.stderr == f"{message}\n"
+    debug = CliRunner().invoke(fail, ["--debug"])
+    assert debug.exit_code == expected
+    assert "Traceback" in debug.stderr
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_to_the_same_weights(raw_store, tmp_path):
+    """In a process of its own, with workers, by the signal of a batch system."""
+
+    def command(name: str) -> list[str]:
+        out = str(tmp_path / name)
+        options = ["--out", out, "--steps", "60", "--workers", "2", "--log-every", "1"]
+        return [str(TRAIN), str(raw_store), *options, *TINY]
+
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+    subprocess.run(command("whole"), check=True, env=environment, capture_output=True)
+
+    broken = tmp_path / "broken"
+    process = subprocess.Popen(command("broken"), env=environment, stderr=subprocess.PIPE)
+    log = broken / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") >= 5):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 3, message
+    assert b"of 60\n  Run the same command with --resume to continue." in message
+    assert b"Traceback" not in message
+    assert 5 <= last_state(broken)["step"] < 60
+
+    subprocess.run(
+        [*command("broken"), "--resume"], check=True, env=environment, capture_output=True
+    )
+    ours, theirs = last_state(tmp_path / "whole"), last_state(broken)
+    assert ours["step"] == theirs["step"] == 60
+    for name, value in ours["method"].items():
+        assert torch.equal(value, theirs["method"][name]), name
+
+
+def test_errors_have_a_message_a_code_and_no_traceback(raw_store, raw_root, tmp_path):
+    options = ["--out", tmp_path / "run", "--steps", 2, "--workers", 0, *TINY]
+    bare = tmp_path / "bare.zarr"
+    convert(KittiRaw(raw_root), bare, resources=ONE_WORKER)
+    cases = [
+        ((tmp_path / "no.zarr", *options), 1, "no.zarr"),
+        ((bare, *options), 1, f"simipu-prep correspond {bare}"),
+        ((raw_store, *options, "--epochs", 1), 2, "either --steps or --epochs"),
+        ((raw_store, *options, "--image-size", "100x64"), 2, "Take 96 or 128"),
+        ((raw_store, *options, "--image-size", "wide"), 2, "height x width"),
+        ((raw_store, *options, "--frames", "5:5"), 2, "select nothing"),
+        ((raw_store, *options, "--batch-size", 999), 2, "do not fill one batch"),
+        ((raw_store, *options, "--image-backbone", "resnet19"), 2, "e.g. resnet"),
+        ((raw_store, *options, "--preset", "best"), 2, "fixed"),
+    ]
+    for arguments, expected, message in cases:
+        exit_code, text = run(*arguments)
+        assert exit_code == expected, text
+        assert message in text
+        assert "Traceback" not in text
+    assert not (tmp_path / "run").exists()
+    exit_code, text = run(raw_store, *options, "--epochs", 1, "--debug")
+    assert exit_code == 2
+    assert "Traceback" in text
+
+
+def test_a_damaged_image_is_named(raw_store, tmp_path):
+    store = tmp_path / "damaged.zarr"
+    shutil.copytree(raw_store, store)
+    shards = [path for path in (store / "camera" / "data").rglob("*") if path.is_file()]
+    for path in shards:
+        data = bytearray(path.read_bytes())
+        data[: len(data) // 2] = bytes(len(data) // 2)
+        path.write_bytes(data)
+    exit_code, text = run(store, "--out", tmp_path / "run", "--steps", 2, "--workers", 0, *TINY)
+    assert exit_code == 1
+    assert "camera/data" in text
+    assert "Traceback" not in text
+
+
+@pytest.mark.slow
+def test_real_frames_are_learned(sample_data, tmp_path):
+    """Twenty frames of one street at low speed: a smoke test, no evidence of quality."""
+    store, out = tmp_path / "raw.zarr", tmp_path / "run"
+    convert(KittiRaw(sample_data / "kitti_raw"), store, resources=ONE_WORKER)
+    correspond_store(store, Policy(), resources=ONE_WORKER)
+    exit_code, text = run(
+        store, "--out", out, "--image-backbone", "resnet18", "--steps", 120, "--batch-size", 4,
+        "--frames", "0:16", "--eval-frames", "16:20", "--workers", 0, "--device", "cpu",
+    )  # fmt: skip
+    assert exit_code == 0, text
+    *_, losses, retrieval = map(json.loads, (out / "log.jsonl").read_text().splitlines())
+    assert losses["loss/inter"] < losses["chance/loss"] - 1.5
+    assert losses["loss/intra"] < losses["chance/loss"] - 1.5
+    assert retrieval["retrieval/recall_at_1"] >= 10 * retrieval["retrieval/chance_at_1"]
+    assert 0 < retrieval["retrieval/control_at_1"] < retrieval["retrieval/recall_at_1"]
