@@ -211,7 +211,7 @@ class PairDataset(Dataset[Sample]):
         )
 
     def other_image(self, index: int) -> Tensor | None:
-        """Another frame's image of the same camera, as far away in the store as possible.
+        """Another frame's image of the same camera, from half of the store's length away.
 
         What can still be matched with it needs no image: the control of every retrieval number.
 
@@ -221,11 +221,11 @@ class PairDataset(Dataset[Sample]):
         frame_index, camera_index = (int(value) for value in self.items[index])
         name = self.store.cameras[camera_index]
         count = len(self.store)
-        half = count // 2
-        for step in sorted(range(1, count), key=lambda step: abs(step - half)):
-            other = (frame_index + step) % count
+        opposite = frame_index + count // 2
+        for step in range(count):
+            other = (opposite + step) % count
             cameras = self.store[other].cameras
-            if name in cameras:
+            if other != frame_index and name in cameras:
                 view = self._view(None, cameras[name])
                 return view.apply(self._decode(cameras[name], other))
         return None

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections import OrderedDict
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from simipu.errors import StoreError
@@ -42,19 +43,28 @@ class DurableFile:
         return self._hash.hexdigest()
 
 
+class _OpenFile:
+    """A file open for reading, until nobody refers to it any more."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self.descriptor = os.open(path, os.O_RDONLY)
+        except FileNotFoundError:
+            raise _missing(path) from None
+        # Not __del__: it would also run for an object whose file could not be opened.
+        weakref.finalize(self, os.close, self.descriptor)
+
+
 class LocalStorage:
     """A folder. Picklable; file handles are opened on first use in each process."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._descriptors: OrderedDict[str, int] = OrderedDict()
+        # A thread that reads holds its file: one that drops out of the cache meanwhile stays open.
+        self._open = lru_cache(_OPEN_FILES)(lambda path: _OpenFile(root / path))
 
     def __reduce__(self) -> tuple[type[LocalStorage], tuple[Path]]:
         return (LocalStorage, (self.root,))
-
-    def __del__(self) -> None:
-        for descriptor in self._descriptors.values():
-            os.close(descriptor)
 
     def read(self, path: str) -> bytes:
         """The whole of a file.
@@ -69,32 +79,20 @@ class LocalStorage:
 
     def size(self, path: str) -> int:
         """Size of a file in bytes."""
-        return os.fstat(self._open(path)).st_size
+        file = self._open(path)
+        return os.fstat(file.descriptor).st_size
 
     def read_range(self, path: str, offset: int, length: int) -> bytes:
         """``length`` bytes from ``offset``; fewer at the end of the file."""
-        return os.pread(self._open(path), length, offset)
-
-    def _open(self, path: str) -> int:
-        descriptor = self._descriptors.get(path)
-        if descriptor is None:
-            try:
-                descriptor = os.open(self.root / path, os.O_RDONLY)
-            except FileNotFoundError:
-                raise _missing(self.root / path) from None
-            self._descriptors[path] = descriptor
-            if len(self._descriptors) > _OPEN_FILES:
-                os.close(self._descriptors.popitem(last=False)[1])
-        else:
-            self._descriptors.move_to_end(path)
-        return descriptor
+        file = self._open(path)  # a name: without it the file may be closed before the call
+        return os.pread(file.descriptor, length, offset)
 
     @contextmanager
     def create(self, path: str) -> Iterator[DurableFile]:
         """Write a file so that it is there whole, and on the disk, or not at all."""
         target = self.root / path
         staging = self.root / STAGING / "partial"
-        staging.mkdir(parents=True, exist_ok=True)
+        _make_folder(staging)
         partial = staging / uuid.uuid4().hex
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         try:
@@ -103,7 +101,7 @@ class LocalStorage:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            target.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(target.parent)
             partial.replace(target)
         except BaseException:
             partial.unlink(missing_ok=True)
@@ -124,6 +122,14 @@ class LocalStorage:
                 folders[:] = [name for name in folders if name != STAGING]
             found += [name if relative == "." else f"{relative}/{name}" for name in names]
         return sorted(found)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder and those above it, and have their names on the disk."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _sync_folder(folder.parent)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -88,7 +88,7 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise UsageError(f"{_option(name)} is {value}", fix="Give 1 or more.")
-        for name in ("seed", "workers"):
+        for name in ("seed", "workers", "weight_decay"):
             if getattr(self, name) < 0:
                 raise UsageError(f"{_option(name)} is {getattr(self, name)}", fix="Give 0 or more.")
         for name in ("lr", "clip_norm"):

@@ -18,7 +18,7 @@ from torch import Tensor
 from simipu.data.dataset import PairDataset, Sample
 from simipu.data.loader import BatchPlan, make_loader
 from simipu.data.photometric import prepare_images
-from simipu.errors import IncompleteError, SimipuError, UsageError
+from simipu.errors import IncompleteError, SimipuError, StoreError, UsageError
 from simipu.methods.simipu import Losses, SimIPU
 from simipu.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from simipu.train.config import TrainConfig, check_disjoint, parse_frames, write_run_config
@@ -95,7 +95,8 @@ class Trainer:
 
         Raises:
             IncompleteError: SIGINT or SIGTERM came; a checkpoint was written first.
-            SimipuError: the loss is not finite any more.
+            StoreError: an image is damaged, or no image has a visible point.
+        SimipuError: the loss is not finite any more.
         """
         config = self.config
         write_run_config(self.run, config, self.store)
@@ -111,7 +112,8 @@ class Trainer:
                 log.write(self.step, record)
                 listener(self.step, record)
 
-            if self.step == 0:
+            # Before the first step, and where an interruption came between checkpoint and this.
+            if self._due(config.eval_every):
                 self._evaluate(report)
             self.method.train()
             meter = Meter()
@@ -121,7 +123,9 @@ class Trainer:
                 meter.add(losses, grad_norm, images=len(batch.image))
                 stopping = stop.is_set()  # read once: the signal may come at any moment
                 if self._due(config.log_every) or stopping:
-                    report({**meter.record(), "lr": self._optimizer.param_groups[0]["lr"]})
+                    record = meter.record()
+                    self._check_pairs(record)
+                    report({**record, "lr": self._optimizer.param_groups[0]["lr"]})
                 else:
                     listener(self.step, {})
                 if self._due(config.checkpoint_every) or stopping:
@@ -165,6 +169,14 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.config.clip_norm)
         self._optimizer.step()
         return losses, norm
+
+    def _check_pairs(self, record: Record) -> None:
+        if not record["pairs"]:
+            raise StoreError(
+                f"none of the last images up to step {self.step} has a visible point",
+                where=self.store.path,
+                fix=f"See what the store holds with: simipu-prep info {self.store.path}",
+            )
 
     def _evaluate(self, report: Callable[[Record], None]) -> None:
         if self._held_out is not None:

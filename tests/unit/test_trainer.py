@@ -145,6 +145,22 @@ def test_a_finished_run_stays_as_it_is(tmp_path):
     assert log == (tmp_path / "log.jsonl").read_text()
 
 
+def test_retrieval_missed_by_an_interruption_is_made_up_for(tmp_path):
+    make_trainer(tmp_path, frames="0:4", eval_frames="4:6").train(lambda step, record: None)
+    lines = (tmp_path / "log.jsonl").read_text().splitlines(keepends=True)
+    assert "retrieval/recall_at_1" in lines[-1]
+    (tmp_path / "log.jsonl").write_text("".join(lines[:-1]))
+    again = make_trainer(tmp_path, resume=True, frames="0:4", eval_frames="4:6")
+    again.train(lambda step, record: None)
+    assert (tmp_path / "log.jsonl").read_text().splitlines(keepends=True) == lines
+
+
+def test_a_store_without_a_visible_point_is_refused(tmp_path):
+    trainer = make_trainer(tmp_path, store=FakeStore(frames=6, empty=tuple(range(6))))
+    with pytest.raises(StoreError, match="up to step 2 has a visible point"):
+        trainer.train(lambda step, record: None)
+
+
 def test_epochs_count_whole_batches(tmp_path):
     assert make_trainer(tmp_path, steps=None, epochs=3, batch_size=4).steps == 3
     assert make_trainer(tmp_path, steps=None, epochs=3, batch_size=2).steps == 9
