@@ -42,6 +42,7 @@ SIGINT (Ctrl-C) and SIGTERM write a checkpoint first; exit code 3 means that the
 @click.option("--log-every", type=int, default=10, help="Interval of records, in steps.")
 @click.option("--eval-every", type=int, default=100, help="Interval of retrieval, in steps.")
 @click.option("--checkpoint-every", type=int, default=100, help="Interval in steps.")
+@click.version_option(package_name="simipu")
 def main(
     store: Path,
     out: Path,

@@ -20,8 +20,8 @@ from kitti_tree import (
     R0_RECT,
     R_VELO_TO_CAM,
     T_VELO_TO_CAM,
-    _projections,
-    _write_raw_calibration,
+    projections,
+    write_raw_calibration,
 )
 from raycast import KITTI_ELEVATIONS_DEG, World, street, sweep
 
@@ -38,7 +38,7 @@ TO_SUN = np.array([-0.5, 0.3, 0.8]) / np.sqrt(0.98)
 
 def write_streets(root: Path, *, drives: int = 4, frames: int = 4) -> Path:
     """Write a KITTI raw root with image_02 and velodyne_points."""
-    _write_raw_calibration(root / DATE, IMAGE_SIZE, FOCAL_FACTOR)
+    write_raw_calibration(root / DATE, IMAGE_SIZE, FOCAL_FACTOR)
     for drive in range(drives):
         world = street(seed=drive)
         texture = np.random.default_rng(drive).random((16, 16, 16, 3))
@@ -60,7 +60,7 @@ def write_streets(root: Path, *, drives: int = 4, frames: int = 4) -> Path:
 def _render(world: World, texture: np.ndarray, lidar: np.ndarray) -> np.ndarray:
     """Cast a ray through every pixel centre; (H, W, 3) uint8, lit by one sun, without shadows."""
     width, height = IMAGE_SIZE
-    K = np.reshape(_projections(IMAGE_SIZE, FOCAL_FACTOR)[CAMERA], (3, 4))[:, :3]
+    K = np.reshape(projections(IMAGE_SIZE, FOCAL_FACTOR)[CAMERA], (3, 4))[:, :3]
     rotation = np.reshape(R0_RECT, (3, 3)) @ np.reshape(R_VELO_TO_CAM, (3, 3))
     offset = np.reshape(R0_RECT, (3, 3)) @ T_VELO_TO_CAM + BASELINES[CAMERA]
     eye = lidar - rotation.T @ offset

@@ -73,7 +73,7 @@ def write_raw_tree(
     drives = {DRIVE_1: 4, DRIVE_2: 5, DRIVE_3: 3} if drives is None else drives
     for number, (drive, count) in enumerate(drives.items()):
         date = drive.split("/")[0]
-        _write_raw_calibration(root / date, RAW_SIZE, focal_factor(int(date[-2:])))
+        write_raw_calibration(root / date, RAW_SIZE, focal_factor(int(date[-2:])))
         start = datetime.strptime(date, "%Y_%m_%d").replace(hour=13, minute=2, second=25 + number)
         lost = {index for name, index in missing_scans if name == drive}
         rng = np.random.default_rng([number])
@@ -147,7 +147,7 @@ def write_oxts(path: Path, index: int, drive: int) -> None:
     write_text(path, [" ".join([*(f"{value:.14g}" for value in reals), "4", "11", "6", "6", "6"])])
 
 
-def _projections(size: tuple[int, int], factor: float) -> list[list[float]]:
+def projections(size: tuple[int, int], factor: float) -> list[list[float]]:
     width, height = size
     f, cx, cy = factor * width, 0.49 * width, 0.46 * height
     return [
@@ -170,7 +170,7 @@ R_IMU_TO_VELO = _rotation(0.015, -0.002, -0.001)
 
 
 def _write_object_calibration(path: Path, size: tuple[int, int], factor: float) -> None:
-    entries = {f"P{i}": values for i, values in enumerate(_projections(size, factor))}
+    entries = {f"P{i}": values for i, values in enumerate(projections(size, factor))}
     entries["R0_rect"] = R0_RECT.ravel()
     entries["Tr_velo_to_cam"] = np.column_stack([R_VELO_TO_CAM, T_VELO_TO_CAM]).ravel()
     entries["Tr_imu_to_velo"] = np.column_stack([R_IMU_TO_VELO, T_IMU_TO_VELO]).ravel()
@@ -178,10 +178,10 @@ def _write_object_calibration(path: Path, size: tuple[int, int], factor: float) 
     write_text(path, [*lines, ""])
 
 
-def _write_raw_calibration(folder: Path, size: tuple[int, int], factor: float) -> None:
+def write_raw_calibration(folder: Path, size: tuple[int, int], factor: float) -> None:
     eye = [1.0, 0, 0, 0, 1, 0, 0, 0, 1]
     entries: dict[str, Sequence[float]] = {}
-    for i, projection in enumerate(_projections(size, factor)):
+    for i, projection in enumerate(projections(size, factor)):
         entries[f"S_0{i}"] = (1392, 512)
         entries[f"K_0{i}"] = (980, 0, 690, 0, 981, 233, 0, 0, 1)
         entries[f"D_0{i}"] = (-0.37, 0.2, 0.0022, 0.0014, -0.07)

@@ -78,7 +78,11 @@ def _not_a_store(storage: LocalStorage) -> SimipuError:
             fix="Run the same `simipu-prep` command again: it goes on where it stopped.",
         )
     if not storage.root.exists():
-        return StoreError("there is no such store", where=storage.root)
+        return StoreError(
+            "there is no such store",
+            where=storage.root,
+            fix="Check the path, or make it with `simipu-prep ... --out`.",
+        )
     return StoreError(
         "this is not a simipu store",
         where=storage.root,

@@ -3,9 +3,9 @@
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from folders import ONE_WORKER
 
 import simipu
+from folders import ONE_WORKER
 from simipu.pipelines.convert import convert
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 from simipu.store import storage
