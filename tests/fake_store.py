@@ -78,8 +78,9 @@ class FakeCloud:
         return ("x", "y", "z", "intensity") if self.has_intensity else ("x", "y", "z")
 
     def __getitem__(self, column: str) -> np.ndarray:
-        assert column == "intensity"
-        return np.arange(len(self.xyz), dtype=np.uint8)
+        if column == "intensity":
+            return np.arange(len(self.xyz), dtype=np.uint8)
+        return self.xyz[:, "xyz".index(column)]
 
 
 @dataclass

@@ -191,9 +191,8 @@ class PairDataset(Dataset[Sample]):
         clean = choose_points(rng, len(uv), pairs, count=config.points)
         augmented = choose_points(rng, len(uv), pairs, count=config.points)
 
-        xyz = frame.points.xyz
         feature = _standardised_intensity(frame.points, found.row)
-        moved = xyz[found.row[augmented]]
+        kept, moved = _coordinates(frame.points, found.row[clean], found.row[augmented])
         if self.augment:
             moved = add_noise(rng, random_similarity(rng).apply(moved))
         uv_of_pairs = np.zeros((config.pairs, 2), dtype=np.float32)
@@ -204,7 +203,7 @@ class PairDataset(Dataset[Sample]):
             jitter=torch.from_numpy(jitter.copy()),
             uv=torch.from_numpy(uv_of_pairs),
             valid=torch.arange(config.pairs) < len(pairs),
-            clean=_cloud(xyz[found.row[clean]], feature[clean], config.points),
+            clean=_cloud(kept, feature[clean], config.points),
             augmented=_cloud(moved, feature[augmented], config.points),
             frame=torch.tensor(frame_index),
             camera=torch.tensor(camera_index),
@@ -247,6 +246,15 @@ class PairDataset(Dataset[Sample]):
                 fix=f"Check the store with: simipu-prep verify {self.store.path}",
             )
         return image
+
+
+def _coordinates(points: PointCloud, *rows: npt.NDArray[np.uint32]) -> list[Float32Array]:
+    """(n, 3) coordinates of each selection of rows, without an (N, 3) copy of the whole cloud."""
+    columns = [points[name] for name in "xyz"]
+    return [
+        np.stack([column[chosen] for column in columns], axis=1).astype(np.float32, copy=False)
+        for chosen in rows
+    ]
 
 
 def _standardised_intensity(points: PointCloud, rows: npt.NDArray[np.uint32]) -> Float32Array:

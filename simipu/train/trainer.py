@@ -96,7 +96,7 @@ class Trainer:
         Raises:
             IncompleteError: SIGINT or SIGTERM came; a checkpoint was written first.
             StoreError: an image is damaged, or no image has a visible point.
-        SimipuError: the loss is not finite any more.
+            SimipuError: the loss is not finite any more.
         """
         config = self.config
         write_run_config(self.run, config, self.store)
