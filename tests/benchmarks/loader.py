@@ -1,7 +1,8 @@
 """Cost of one training sample: decoding its image against everything else, with a profile.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/loader.py raw.zarr [--image-size 96x320]
+    OMP_NUM_THREADS=1 python tests/benchmarks/loader.py [raw.zarr] [--image-size 96x320]
 
+Without a store, one is made of the KITTI raw samples (SIMIPU_SAMPLE_DATA, or ../shared/data).
 Runs what one worker runs, in this process and on one thread, with the files of the store in the
 page cache. Every sample is made once; the median over all samples is reported, and the profile of
 a second pass shows where the rest of the time goes.
@@ -17,6 +18,7 @@ from pathlib import Path
 import torch
 
 import simipu
+from sample_store import given_or_sample_store
 from simipu.data import dataset as dataset_module
 from simipu.data.dataset import PairDataset, SampleConfig
 from simipu.train.config import parse_image_size
@@ -24,19 +26,23 @@ from simipu.train.config import parse_image_size
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("store", type=Path)
+    parser.add_argument("store", type=Path, nargs="*")
     parser.add_argument("--image-size", default="96x320")
     parser.add_argument("--pairs", type=int, default=128)
     parser.add_argument("--points", type=int, default=2048)
     parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_num_threads(1)  # as in a worker of a DataLoader
+    with given_or_sample_store(arguments.store) as path:
+        measure(path, arguments)
 
+
+def measure(path: Path, arguments: argparse.Namespace) -> None:
     height, width = parse_image_size(arguments.image_size)
     config = SampleConfig(
         height=height, width=width, pairs=arguments.pairs, points=arguments.points
     )
-    store = simipu.open_store(arguments.store)
+    store = simipu.open_store(path)
     dataset = PairDataset(store, range(len(store)), config, seed=0, augment=True)
 
     decode = dataset_module.decode_rgb

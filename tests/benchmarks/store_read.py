@@ -7,20 +7,14 @@ Frames are read in random order from a warm page cache, nothing is decoded but t
 readers take turns frame by frame, so that the ratios hold on a machine with other work to do.
 """
 
-import os
 import statistics
 import sys
-import tempfile
 import time
-from pathlib import Path
 
 import numpy as np
 
 import simipu
-from simipu.correspond.policy import Policy
-from simipu.pipelines.convert import Resources, convert
-from simipu.pipelines.correspond import correspond_store
-from simipu.pipelines.sources.kitti_raw import KittiRaw
+from sample_store import given_or_sample_store
 
 COLUMNS = ("x", "y", "z", "intensity")
 PAIRS = ("point", "u", "v", "depth", "visible")
@@ -90,19 +84,6 @@ def main(path):
         print(f"{name:<20} {1000 * median:6.2f} ms a frame, {median / ours:5.1f} x simipu")
 
 
-def make_store(folder):
-    samples = Path(os.environ.get("SIMIPU_SAMPLE_DATA", "../shared/data")) / "kitti_raw"
-    if not samples.is_dir():
-        sys.exit(f"skipped: no STORE given, and no samples at {samples}")
-    store = Path(folder) / "raw.zarr"
-    convert(KittiRaw(samples), store, resources=Resources())
-    correspond_store(store, Policy(), resources=Resources())
-    return store
-
-
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        main(sys.argv[1])
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            main(make_store(folder))
+    with given_or_sample_store(sys.argv[1:]) as path:
+        main(path)
