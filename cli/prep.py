@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -13,6 +14,8 @@ from simipu.cli._errors import ReportingGroup
 from simipu.cli._progress import progress_bars
 
 if TYPE_CHECKING:
+    from simipu.correspond.policy import Policy
+    from simipu.pipelines.convert import Resources
     from simipu.pipelines.sources.base import Source
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -122,7 +125,7 @@ def kitti(root: Path, **options: Any) -> None:
     """
     from simipu.pipelines.sources.kitti_object import KittiObject
 
-    _prepare(KittiObject(root), **options)
+    _prepare(KittiObject(root.absolute()), **options)
 
 
 @main.command("kitti-raw")
@@ -138,7 +141,7 @@ def kitti_raw(root: Path, **options: Any) -> None:
     """
     from simipu.pipelines.sources.kitti_raw import KittiRaw
 
-    _prepare(KittiRaw(root), **options)
+    _prepare(KittiRaw(root.absolute()), **options)
 
 
 @main.command()
@@ -153,7 +156,7 @@ def correspond(
     \b
     simipu-prep correspond raw.zarr --min-depth 2 --occlusion none
     """
-    _correspond(store, workers, scheduler, min_depth, occlusion)
+    _correspond(store, _policy(min_depth, occlusion), _resources(workers, scheduler))
     _print_summary(store)
 
 
@@ -235,13 +238,15 @@ def _prepare(
     min_depth: float,
     occlusion: str,
 ) -> None:
-    from simipu.pipelines.convert import Resources, convert
+    from simipu.pipelines.convert import convert
 
+    policy = _policy(min_depth, occlusion)  # refuse a bad one before hours of conversion
+    resources = _resources(workers, scheduler)
     with progress_bars("frames") as advance:
         convert(
             source,
-            out,
-            resources=Resources(workers=workers or _cores(), scheduler=scheduler),
+            out.absolute(),
+            resources=resources,
             limit=limit,
             overwrite=overwrite,
             skip_bad=skip_bad,
@@ -249,33 +254,30 @@ def _prepare(
             progress=advance,
         )
     if not no_correspondences:
-        _correspond(out, workers, scheduler, min_depth, occlusion)
+        _correspond(out, policy, resources)
     _print_summary(out)
 
 
-def _correspond(
-    store: Path, workers: int | None, scheduler: str | None, min_depth: float, occlusion: str
-) -> None:
-    from simipu.correspond.policy import Policy
-    from simipu.pipelines.convert import Resources
+def _correspond(store: Path, policy: Policy, resources: Resources) -> None:
     from simipu.pipelines.correspond import correspond_store
 
     with progress_bars("frames") as advance:
-        correspond_store(
-            store,
-            Policy.from_dict({"min_depth_m": min_depth, "occlusion": occlusion}),
-            resources=Resources(workers=workers or _cores(), scheduler=scheduler),
-            progress=advance,
-        )
+        correspond_store(store.absolute(), policy, resources=resources, progress=advance)
+
+
+def _policy(min_depth: float, occlusion: str) -> Policy:
+    from simipu.correspond.policy import Policy
+
+    return Policy.from_dict({"min_depth_m": min_depth, "occlusion": occlusion})
+
+
+def _resources(workers: int | None, scheduler: str | None) -> Resources:
+    from simipu.pipelines.convert import Resources
+
+    return Resources(workers=workers or len(os.sched_getaffinity(0)), scheduler=scheduler)
 
 
 def _print_summary(store: Path) -> None:
     from simipu.store.summary import describe, summarise
 
     click.echo(describe(summarise(store)))
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0))

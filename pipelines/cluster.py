@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any, TypeVar
 
-from simipu.errors import IncompleteError
+from simipu.errors import IncompleteError, UsageError
 
 CONNECT_TIMEOUT = "20s"
 
@@ -34,6 +36,7 @@ def run_tasks(
 
     Raises:
         IncompleteError: a worker process was lost, or the scheduler cannot be reached.
+        UsageError: the address is none, or the scheduler's workers have other versions.
         Exception: whatever ``function`` raised; tasks not yet started are dropped.
     """
     if scheduler is None and min(workers, len(tasks)) <= 1:
@@ -46,9 +49,9 @@ def run_tasks(
         try:
             for future in as_completed(futures, loop=client.loop):
                 yield future.result()
-        except KilledWorker:
+        except (KilledWorker, CancelledError):
             raise IncompleteError(
-                "a worker process was lost (killed, or out of memory)",
+                "a worker process or the scheduler was lost (killed, or out of memory)",
                 fix="Run the same command again: it goes on where it stopped. With little memory, "
                 "use fewer --workers.",
             ) from None
@@ -61,6 +64,10 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     if scheduler is not None:
+        if "://" not in scheduler:
+            raise UsageError(
+                "not the address of a scheduler", where=scheduler, fix="e.g. tcp://head:8786"
+            )
         try:
             client = Client(scheduler, timeout=CONNECT_TIMEOUT, set_as_default=False)
         except (OSError, ValueError) as error:
@@ -71,6 +78,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
                 "--scheduler to use local workers.",
             ) from None
         with client:
+            _refuse_other_versions(client, scheduler)
             yield client
         return
     with (
@@ -86,6 +94,22 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         # Ctrl-C reaches the whole process group; only this process should answer it.
         client.run(_ignore_interrupts)
         yield client
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("simipu", "numpy", "numcodecs")}
+
+
+def _refuse_other_versions(client: Any, scheduler: str) -> None:
+    """The bytes of a store depend on these; a mixture could not be made again."""
+    here = _versions()
+    for worker, there in client.run(_versions).items():
+        if there != here:
+            raise UsageError(
+                f"worker {worker} has {there}, this process has {here}",
+                where=scheduler,
+                fix="Install the same versions everywhere.",
+            )
 
 
 def _ignore_interrupts() -> None:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from simipu.errors import IncompleteError, SimipuError, SourceError, UsageError
 from simipu.pipelines.cluster import run_tasks
 from simipu.pipelines.finalise import finalise
-from simipu.pipelines.plan import PLAN, ConvertTask, Plan, make_plan, resume_plan
+from simipu.pipelines.plan import ConvertTask, Plan, make_plan, relative_to_root
 from simipu.pipelines.sources.base import Source
-from simipu.records import Skipped, SourceInfo
+from simipu.records import FrameRef, Skipped, SourceInfo
 from simipu.store import extents, lock, schema
-from simipu.store.commit import canonical_json, read_root, remove_leftovers
+from simipu.store.commit import canonical_json, read_root, remove_work
 from simipu.store.fragment import Fragments
 from simipu.store.storage import LocalStorage
 from simipu.store.writer import FrameWriter
@@ -27,6 +29,7 @@ Progress = Callable[[str, int, int], object]
 """Called with (what is done, frames done now or 0 to begin, frames in all)."""
 
 JOB = "convert"
+IDENTITY = f"{schema.STAGING}/identity.json"
 _FAULTS_SHOWN = 5
 
 
@@ -73,109 +76,129 @@ def convert(
         UsageError: ``out`` holds something else, or is being written to.
         IncompleteError: stopped half-way; the same call goes on.
     """
-    scan = source.scan()
-    faults = [skipped for skipped in scan.skipped if not skipped.expected]
+    plan = make_plan(source, limit=limit, task_bytes=task_bytes)
+    faults = [skipped for skipped in plan.skipped if not skipped.expected]
     if faults and not skip_bad:
-        raise _faults_error(faults)
-    info = source.info
-    plan = make_plan(scan, info, limit=limit, task_bytes=task_bytes)
+        raise _faults_error(faults, source.root)
     if not plan.tasks:
-        raise SourceError(
-            f"no frame is left to convert: all {len(scan.skipped):,} are at fault",
-            where=scan.skipped[0].path,
-            fix=scan.skipped[0].reason,
-        )
+        raise SourceError("no frame is left to convert", where=source.root)
     refuse_foreign(out)
     storage = LocalStorage(out)
-    with lock.writing(out):
-        fragments = Fragments(storage, JOB)
-        plan_or_none = _begin(storage, plan, fragments, overwrite=overwrite)
-        if plan_or_none is None:
+    fragments = Fragments(storage, JOB)
+
+    def count(tasks: Iterable[ConvertTask]) -> int:
+        return sum(len(task.frames) for task in tasks)
+
+    def done_so_far() -> int:
+        return count(task for task in plan.tasks if fragments.has(task.name))
+
+    total = count(plan.tasks)
+    with lock.writing(out) as run, stopping(done_so_far, total, out):
+        if not _begin(storage, plan, overwrite=overwrite):
             return
-        plan = plan_or_none
-        _run(source, storage, plan, fragments, resources, skip_bad, progress)
-        finalise(storage, plan, fragments, info)
+        pending = [task for task in plan.tasks if not _is_done(fragments, task, skip_bad=skip_bad)]
+        progress("convert", total - count(pending), total)
+        function = partial(_convert_block, source, source.info, out, run, skip_bad)
+        for frames in run_tasks(
+            function, pending, workers=resources.workers, scheduler=resources.scheduler
+        ):
+            progress("convert", frames, total)
+        finalise(storage, plan, fragments, source.info)
+        _remove_job(storage)
 
 
 def refuse_foreign(out: Path) -> None:
     """Refuse to write where something else is.
 
     Raises:
-        UsageError: ``out`` exists and is neither a store, nor one in the making, nor empty.
+        UsageError: ``out`` exists and is neither a store, nor one in the making, nor empty; or
+            it holds files that are not a store's, which overwriting would delete.
     """
-    if not out.exists() or (out / schema.STAGING).is_dir():
+    if not out.exists():
         return
-    if out.is_dir() and not any(out.iterdir()):
-        return
-    try:
-        read_root(LocalStorage(out))
-    except SimipuError as error:
+    fix = "Give another --out, or move it away yourself."
+    if not out.is_dir():
+        raise UsageError("exists and is not a store", where=out, fix=fix)
+    names = sorted(path.name for path in out.iterdir())
+    foreign = [name for name in names if not schema.is_store_entry(name)]
+    if foreign:
         raise UsageError(
-            f"exists and cannot be written to as a store: {error.what}",
+            f"exists and cannot be written to: {foreign[0]} is no part of a store",
             where=out,
-            fix="Give another --out, or move it away yourself.",
-        ) from None
-
-
-def _begin(
-    storage: LocalStorage, plan: Plan, fragments: Fragments, *, overwrite: bool
-) -> Plan | None:
-    """The plan to carry out, or None where it has been."""
-    complete = (storage.root / schema.ROOT_DOCUMENT).exists()
-    if complete and not overwrite:
-        root = read_root(storage)
-        if root.attributes["plan_sha256"] != plan.sha256:
-            raise UsageError(
-                "this store was made from other data or with other options",
-                where=storage.root,
-                fix="`simipu-prep info` shows which. Give another --out, or add --overwrite.",
-            )
-        remove_leftovers(storage, root)
-        return None
-    if not complete and (storage.root / PLAN).exists():
+            fix=fix,
+        )
+    if names and schema.STAGING not in names:
         try:
-            return resume_plan(storage, plan, fragments.has)
-        except SimipuError:
-            if not overwrite:
-                raise
+            read_root(LocalStorage(out))
+        except SimipuError as error:
+            raise UsageError(
+                f"exists and cannot be written to: {error.what}", where=out, fix=fix
+            ) from None
+
+
+def _begin(storage: LocalStorage, plan: Plan, *, overwrite: bool) -> bool:
+    """Make the store ready for the plan; False where there is nothing to do."""
+    if (storage.root / schema.ROOT_DOCUMENT).exists():
+        if not overwrite:
+            _refuse_another(storage, plan)
+            _remove_job(storage)
+            return False
+    elif (storage.root / IDENTITY).exists():
+        begun = json.loads(storage.read(IDENTITY))
+        other = _differing(begun, plan.identity)
+        if not other:
+            return True
+        if not overwrite:
+            raise UsageError(
+                f"a conversion with another {', '.join(other)} was begun here",
+                where=storage.root,
+                fix="Run the first command again, or add --overwrite to start over.",
+            )
     _clear(storage)
-    storage.write(PLAN, canonical_json(plan.document()))
-    return plan
+    storage.write(IDENTITY, canonical_json(plan.identity))
+    return True
+
+
+def _refuse_another(storage: LocalStorage, plan: Plan) -> None:
+    made = read_root(storage).attributes["plan"]
+    if made["sha256"] == plan.sha256:
+        return
+    other = _differing(made["identity"], plan.identity)
+    what = f"with another {', '.join(other)}" if other else "from other files"
+    raise UsageError(
+        f"this store was made {what}",
+        where=storage.root,
+        fix="Give another --out, or add --overwrite to replace it.",
+    )
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    as_json = json.loads(canonical_json(other))
+    return sorted(name for name in {*one, *as_json} if one.get(name) != as_json.get(name))
 
 
 def _clear(storage: LocalStorage) -> None:
     """Remove all content, the root first, so that what is left never looks like a store."""
     (storage.root / schema.ROOT_DOCUMENT).unlink(missing_ok=True)
-    (storage.root / PLAN).unlink(missing_ok=True)
+    remove_work(storage)
     for path in storage.root.iterdir():
         if path.name == schema.STAGING:
-            shutil.rmtree(path / JOB, ignore_errors=True)
-        elif path.is_dir():
+            continue
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
             path.unlink()
 
 
-def _run(
-    source: Source,
-    storage: LocalStorage,
-    plan: Plan,
-    fragments: Fragments,
-    resources: Resources,
-    skip_bad: bool,
-    progress: Progress,
-) -> None:
-    total = sum(len(task.frames) for task in plan.tasks)
-    pending = [task for task in plan.tasks if not fragments.has(task.index)]
-    done = total - sum(len(task.frames) for task in pending)
-    progress("convert", done, total)
-    function = partial(_convert_block, source, source.info, storage.root, skip_bad)
-    with stopping(lambda: done, total, storage.root):
-        for frames in run_tasks(
-            function, pending, workers=resources.workers, scheduler=resources.scheduler
-        ):
-            done += frames
-            progress("convert", frames, total)
+def _remove_job(storage: LocalStorage) -> None:
+    """Remove what a finished conversion leaves, but not the work of other jobs."""
+    (storage.root / IDENTITY).unlink(missing_ok=True)
+    shutil.rmtree(storage.root / schema.STAGING / JOB, ignore_errors=True)
+
+
+def _is_done(fragments: Fragments, task: ConvertTask, *, skip_bad: bool) -> bool:
+    fragment = fragments.read(task.name)
+    return fragment is not None and (skip_bad or not fragment.notes["skipped"])
 
 
 @contextmanager
@@ -199,12 +222,12 @@ def stopping(done: Callable[[], int], total: int, out: Path) -> Iterator[None]:
 
 
 def _convert_block(
-    source: Source, info: SourceInfo, out: Path, skip_bad: bool, task: ConvertTask
+    source: Source, info: SourceInfo, out: Path, run: str, skip_bad: bool, task: ConvertTask
 ) -> int:
     """Convert one block; returns its number of frames. Runs in a worker."""
     storage = LocalStorage(out)
     skipped: list[Skipped] = []
-    with lock.working(out):
+    with lock.working(out, run):
         writer = FrameWriter(
             storage,
             cameras=info.cameras,
@@ -219,14 +242,17 @@ def _convert_block(
                 except SourceError as error:
                     if not skip_bad:
                         raise _with_way_out(error) from None
-                    skipped.append(
-                        Skipped(frame_id=ref.id, path=error.where or "", reason=error.what)
-                    )
+                    skipped.append(_skipped(ref, error, source.root))
                     continue
                 writer.append(frame)
         notes = {"scene": task.scene, "skipped": [asdict(entry) for entry in skipped]}
-        Fragments(storage, JOB).write(task.index, writer.fragment(notes))
+        Fragments(storage, JOB).write(task.name, writer.fragment(notes))
     return len(task.frames)
+
+
+def _skipped(ref: FrameRef, error: SourceError, root: Path) -> Skipped:
+    entry = Skipped(frame_id=ref.id, path=error.where or "", reason=error.what)
+    return relative_to_root(entry, root)
 
 
 def _with_way_out(error: SourceError) -> SourceError:
@@ -234,7 +260,7 @@ def _with_way_out(error: SourceError) -> SourceError:
     return SourceError(error.what, where=error.where, fix=fix)
 
 
-def _faults_error(faults: Sequence[Skipped]) -> SourceError:
+def _faults_error(faults: Sequence[Skipped], root: Path) -> SourceError:
     # One damaged calibration or timestamps file is the fault of many frames.
     frames = Counter((fault.path, fault.reason) for fault in faults)
     shown = [
@@ -245,5 +271,6 @@ def _faults_error(faults: Sequence[Skipped]) -> SourceError:
         shown.append(f"  ... and {len(frames) - _FAULTS_SHOWN:,} more")
     return SourceError(
         "\n".join([f"{len(faults):,} frames of the data set are at fault:", *shown]),
+        where=root,
         fix="Mend the files, or add --skip-bad to leave these frames out. Nothing was written.",
     )

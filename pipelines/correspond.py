@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -18,7 +18,7 @@ from simipu.pipelines.convert import Progress, Resources, stopping
 from simipu.records import Correspondences
 from simipu.store import extents, lock, schema
 from simipu.store.commit import commit, listed_files, read_root, remove_leftovers, write_metadata
-from simipu.store.fragment import Fragment, Fragments
+from simipu.store.fragment import Fragment, Fragments, joined_rows
 from simipu.store.reader import Store
 from simipu.store.shards import ShardWriter, write_array
 from simipu.store.storage import LocalStorage
@@ -29,7 +29,7 @@ from simipu.store.views import FrameView
 class CorrespondTask:
     """One block of frames and the rows of the flat arrays that are its own."""
 
-    index: int
+    name: str
     frames: range
     rows: range
 
@@ -57,39 +57,47 @@ def correspond_store(
         UsageError: the store is being written to.
         IncompleteError: stopped half-way; the same call goes on.
     """
-    Store(path)  # refuse a wrong path before a lock file is made in it
+    read_root(LocalStorage(path))  # refuse a wrong path before a lock file is made in it
     storage = LocalStorage(path)
-    with lock.writing(path):
+
+    with lock.writing(path) as run:
         store = Store(path)
         group = f"correspondence/{policy.hash[:16]}"
         entry = store.attributes["correspondence"]
         if entry is None or entry["group"] != group:
-            _compute(store, storage, group, policy, resources, progress)
-        remove_leftovers(storage, read_root(storage))
+            _compute(store, storage, run, group, policy, resources, progress)
+        remove_leftovers(storage)
 
 
 def _compute(
     store: Store,
     storage: LocalStorage,
+    run: str,
     group: str,
     policy: Policy,
     resources: Resources,
     progress: Progress,
 ) -> None:
     tasks, rows = plan_tasks(store)
-    # Keyed by content too: fragments of a store since converted anew must not be taken up.
+    # Keyed by content too: the work on a store since converted anew must not be taken up.
     fragments = Fragments(storage, f"{group.replace('/', '-')}-{store.fingerprint[:16]}")
-    pending = [task for task in tasks if not fragments.has(task.index)]
-    done = len(store) - sum(len(task.frames) for task in pending)
-    progress("correspond", done, len(store))
-    function = partial(_correspond_block, store, group, policy, fragments)
-    with stopping(lambda: done, len(store), store.path):
+
+    def count(some: Iterable[CorrespondTask]) -> int:
+        return sum(len(task.frames) for task in some)
+
+    def done_so_far() -> int:
+        return count(task for task in tasks if fragments.has(task.name))
+
+    with stopping(done_so_far, len(store), store.path):
+        pending = [task for task in tasks if fragments.read(task.name) is None]
+        progress("correspond", len(store) - count(pending), len(store))
+        function = partial(_correspond_block, store, run, group, policy, fragments)
         for frames in run_tasks(
             function, pending, workers=resources.workers, scheduler=resources.scheduler
         ):
-            done += frames
             progress("correspond", frames, len(store))
-    _finalise(store, storage, group, policy, fragments, len(tasks), rows)
+        done = [fragment for task in tasks if (fragment := fragments.read(task.name))]
+        _finalise(store, storage, group, policy, done, rows)
 
 
 def plan_tasks(store: Store) -> tuple[list[CorrespondTask], int]:
@@ -102,21 +110,26 @@ def plan_tasks(store: Store) -> tuple[list[CorrespondTask], int]:
         [int(bounds[block.start : block.stop].sum()) for block in blocks], schema.PAIRS_PER_SHARD
     )
     tasks = [
-        CorrespondTask(index=index, frames=range(block.start, block.stop), rows=rows[index])
+        CorrespondTask(name=f"{index:06d}", frames=range(block.start, block.stop), rows=rows[index])
         for index, block in enumerate(blocks)
     ]
     return tasks, total
 
 
 def _correspond_block(
-    store: Store, group: str, policy: Policy, fragments: Fragments, task: CorrespondTask
+    store: Store,
+    run: str,
+    group: str,
+    policy: Policy,
+    fragments: Fragments,
+    task: CorrespondTask,
 ) -> int:
     """Compute one block; returns its number of frames. Runs in a worker."""
     storage = LocalStorage(store.path)
     starts = np.zeros((len(task.frames), len(store.cameras)), "<i8")
     counts = np.zeros_like(starts)
     visible = 0
-    with lock.working(store.path):
+    with lock.working(store.path, run):
         writers = {
             spec.path.rsplit("/", 1)[1]: ShardWriter(storage, spec, task.rows)
             for spec in schema.pair_arrays(group)
@@ -134,7 +147,7 @@ def _correspond_block(
                         _append(writers, pairs[name])
         files = [file for writer in writers.values() for file in writer.files]
         rows = {f"{group}/start": starts, f"{group}/count": counts}
-        fragments.write(task.index, Fragment(rows, files, {"visible": visible}))
+        fragments.write(task.name, Fragment(rows, files, {"visible": visible}))
     return len(task.frames)
 
 
@@ -168,35 +181,32 @@ def _finalise(
     storage: LocalStorage,
     group: str,
     policy: Policy,
-    fragments: Fragments,
-    tasks: int,
+    fragments: Sequence[Fragment],
     rows: int,
 ) -> None:
-    kept = {
-        path: layout
-        for path, layout in store.layouts.items()
-        if not path.startswith("correspondence/")
-    }
-    files = [file for file in listed_files(storage) if not file.path.startswith("correspondence/")]
-    pairs = visible = 0
-    for task in range(tasks):
-        written, notes = fragments.ledger(task)
-        files += written
-        visible += notes["visible"]
-    arrays = [(spec, rows) for spec in schema.pair_arrays(group)]
+    """Write the extents and commit the store with these correspondences in place of any others."""
+    arrays = [
+        layout for path, layout in store.layouts.items() if not path.startswith("correspondence/")
+    ]
+    files = [
+        file
+        for file in listed_files(storage, read_root(storage))
+        if not file.path.startswith("correspondence/")
+    ]
+    new_arrays = [(spec, rows) for spec in schema.pair_arrays(group)]
+    files += [file for fragment in fragments for file in fragment.files]
+    joined = joined_rows(fragments)
+    tables = {path: np.concatenate(parts) for path, parts in joined.items()}
     for spec in schema.pair_extent_arrays(group, len(store.cameras)):
-        table = np.concatenate(list(fragments.rows(tasks, spec.path)))
-        files += write_array(storage, spec, table)
-        arrays.append((spec, len(table)))
-        if spec.path.endswith("/count"):
-            pairs = int(table.sum())
-    files += write_metadata(storage, arrays)
+        files += write_array(storage, spec, tables[spec.path])
+        new_arrays.append((spec, len(tables[spec.path])))
+    files += write_metadata(storage, new_arrays)
     entry: dict[str, Any] = {
         "group": group,
         "policy": policy.to_dict(),
         "policy_sha256": policy.hash,
-        "pairs": pairs,
-        "visible": visible,
+        "pairs": int(tables[f"{group}/count"].sum()),
+        "visible": sum(fragment.notes["visible"] for fragment in fragments),
     }
     attributes = {**store.attributes, "correspondence": entry}
-    commit(storage, attributes, [*kept.values(), *arrays], files)
+    commit(storage, attributes, [*arrays, *new_arrays], files)

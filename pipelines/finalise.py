@@ -13,8 +13,8 @@ from simipu.errors import SourceError
 from simipu.pipelines.plan import Plan
 from simipu.records import SourceInfo
 from simipu.store import schema
-from simipu.store.commit import commit, read_root, remove_leftovers, write_metadata
-from simipu.store.fragment import Fragments
+from simipu.store.commit import commit, write_metadata
+from simipu.store.fragment import Fragments, joined_rows
 from simipu.store.shards import write_array
 from simipu.store.storage import LocalStorage
 
@@ -27,45 +27,52 @@ def finalise(storage: LocalStorage, plan: Plan, fragments: Fragments, info: Sour
     Raises:
         SourceError: every frame was left out.
     """
-    count = len(plan.tasks)
-    ledgers = [fragments.ledger(task) for task in range(count)]
-    files = [file for written, _ in ledgers for file in written]
+    done = [fragment for task in plan.tasks if (fragment := fragments.read(task.name))]
+    files = [file for fragment in done for file in fragment.files]
     skipped = [asdict(entry) for entry in plan.skipped]
-    for _, notes in ledgers:
-        skipped += notes["skipped"]
-    frames_per_task = [len(rows) for rows in fragments.rows(count, "lidar/count")]
+    for fragment in done:
+        skipped += fragment.notes["skipped"]
+    rows = joined_rows(done)
+    del done  # its rows are freed table by table
+    frames_per_task = [len(counts) for counts in rows["lidar/count"]]
     if not sum(frames_per_task):
         raise SourceError(
-            "no frame could be read", where=skipped[0]["path"], fix=str(skipped[0]["reason"])
+            f"none of {len(skipped):,} frames could be read, the first because "
+            f"{skipped[0]['path']}: {skipped[0]['reason']}",
+            fix="Mend the files, and run the command again with --overwrite.",
         )
-    tables = _frame_tables(fragments, plan, info, frames_per_task)
+    tables = _frame_tables(rows, plan, info, frames_per_task)
     tables |= _scene_tables(plan, frames_per_task)
-    arrays = [(spec, len(rows)) for spec, rows in tables.values()]
-    for spec, rows in tables.values():
-        files += write_array(storage, spec, rows)
+    for spec, table in tables.values():
+        files += write_array(storage, spec, table)
+    arrays = [(spec, len(table)) for spec, table in tables.values()]
     arrays += [(spec, plan.point_rows) for spec in schema.point_arrays(info.point_columns)]
     arrays.append((schema.IMAGE_DATA, plan.image_rows))
     files += write_metadata(storage, arrays)
+    # Of blocks that were converted, and then again because their source had changed.
+    for path in set(storage.files()) - {file.path for file in files}:
+        (storage.root / path).unlink()
     commit(storage, _attributes(plan, info, tables, skipped), arrays, files)
-    remove_leftovers(storage, read_root(storage))
 
 
 def _frame_tables(
-    fragments: Fragments, plan: Plan, info: SourceInfo, frames_per_task: list[int]
+    rows: dict[str, list[npt.NDArray[Any]]],
+    plan: Plan,
+    info: SourceInfo,
+    frames_per_task: list[int],
 ) -> Tables:
-    count = len(plan.tasks)
-    ids = [text for rows in fragments.rows(count, "frames/id") for text in schema.decode_text(rows)]
+    ids = [text for part in rows["frames/id"] for text in schema.decode_text(part)]
     width = max(len(text.encode()) for text in ids)
     tables: Tables = {}
     for spec in schema.frame_arrays(len(info.cameras), width):
         if spec.path == "frames/id":
-            rows: npt.NDArray[Any] = schema.encode_text(ids, width)
+            table: npt.NDArray[Any] = schema.encode_text(ids, width)
         elif spec.path == "frames/scene":
             scenes = _scene_numbers(plan, frames_per_task)
-            rows = np.repeat(np.asarray(scenes, spec.dtype), frames_per_task)
+            table = np.repeat(np.asarray(scenes, spec.dtype), frames_per_task)
         else:
-            rows = np.concatenate(list(fragments.rows(count, spec.path)))
-        tables[spec.path] = (spec, rows)
+            table = np.concatenate(rows.pop(spec.path))
+        tables[spec.path] = (spec, table)
     return tables
 
 
@@ -110,7 +117,7 @@ def _attributes(
 
     return {
         "converter": {"simipu": simipu.__version__},
-        "plan_sha256": plan.sha256,
+        "plan": {"sha256": plan.sha256, "identity": dict(plan.identity)},
         "source": {
             "name": info.name,
             "licence": info.licence,

@@ -94,7 +94,8 @@ class FrameRef:
         id: as ``Frame.id``.
         max_points: upper bound of the number of points.
         max_image_bytes: upper bound of the encoded bytes of all its images together.
-        key: whatever the source needs to read it; picklable and small.
+        key: whatever the source needs to read it, and whatever else decides what is read: small
+            JSON values. A frame whose key has changed is converted again.
     """
 
     id: str

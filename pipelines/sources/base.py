@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Protocol
 
 from simipu.records import Frame, FrameRef, Scan, SourceInfo
@@ -13,6 +14,11 @@ class Source(Protocol):
     ``scan`` may only list and stat files and read small text; ``read`` opens the frame's own files.
     Both raise ``SourceError`` naming the file at fault.
     """
+
+    @property
+    def root(self) -> Path:
+        """The data set's folder; every file that an error names is in it."""
+        ...
 
     @property
     def info(self) -> SourceInfo:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simipu.errors import SourceError
+from simipu.errors import SimipuError, SourceError
 from simipu.records import Skipped
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ def read_bytes(path: Path) -> bytes:
     """Read a whole file.
 
     Raises:
-        SourceError: the file cannot be read, is empty, or is a Git LFS pointer.
+        SourceError: the file is missing, empty, or a Git LFS pointer.
+        SimipuError: it cannot be read now. Not a fault of the data: it must stop a conversion, not
+            make it leave the frame out.
     """
     try:
         data = path.read_bytes()
@@ -32,11 +34,11 @@ def read_bytes(path: Path) -> bytes:
             what = f"the file is a link to {path.readlink()}, which does not exist"
         raise SourceError(what, where=path, fix=UNPACK_AGAIN) from None
     except OSError as error:
-        raise SourceError(
+        raise SimipuError(
             f"the file cannot be read: {error.strerror}",
             where=path,
             fix="Check the permissions of the file and its folders, and the disk.",
-        ) from error
+        ) from None
     if not data:
         raise SourceError("the file is empty", where=path, fix=UNPACK_AGAIN)
     if data.startswith(LFS_PREFIX):

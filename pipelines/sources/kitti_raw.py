@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import TYPE_CHECKING
 
 from simipu.errors import SourceError
 from simipu.records import Frame, FrameRef, LidarSweep, Scan, Scene, Skipped, SourceInfo
 
-from .files import list_folders
+from .files import list_folders, read_bytes
 from .kitti_calibration import LICENCE, CalibrationFile, KittiCalibration, inverse
 from .kitti_raw_drive import CAMERAS, SCAN_TIMES, Drive, FrameKey, gap_notes
 from .oxts import pose_from_oxts, read_oxts
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DRIVE = re.compile(r"(\d{4}_\d\d_\d\d)/\1_drive_\d{4}_sync", re.ASCII)
+CALIBRATION_FILES = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
 NOTES = (
     "Times are the files' local times, which name no zone, counted as if they were UTC.",
     "The ego frame is the IMU's. Poses come from the OXTS packet of the frame (the one nearest in "
@@ -72,6 +74,7 @@ class KittiRaw:
             for date in list_folders(self.root)
             if RAW_DATE.fullmatch(date)
             for name in list_folders(self.root / date)
+            if f"{date}_drive_" in name
         ):
             frames, left_out = self._scan_drive(folder) if DRIVE.fullmatch(folder) else ([], [])
             skipped += left_out
@@ -149,7 +152,7 @@ class KittiRaw:
         drive = Drive(self.root, name)
         try:
             self._calibration(drive.folder.parent.name)
-            return drive.frames()
+            return drive.frames(calibration_digest(drive.folder.parent))
         except SourceError as fault:
             return [], [drive.skipped(stem, fault) for stem in drive.stems()]
 
@@ -163,9 +166,9 @@ def read_calibration(folder: Path) -> KittiCalibration:
     Raises:
         SourceError: a file is missing or unreadable, or a matrix is missing or wrong.
     """
-    cam_to_cam = CalibrationFile(folder / "calib_cam_to_cam.txt")
-    velo_to_cam = CalibrationFile(folder / "calib_velo_to_cam.txt")
-    imu_to_velo = CalibrationFile(folder / "calib_imu_to_velo.txt")
+    cam_to_cam, velo_to_cam, imu_to_velo = (
+        CalibrationFile(folder / name) for name in CALIBRATION_FILES
+    )
     return KittiCalibration(
         # All cameras are rectified by camera 0's rotation; R_rect_02 and so on play no part.
         T_rect_from_lidar=cam_to_cam.rigid_of("R_rect_00") @ velo_to_cam.rigid_of("R", "T"),
@@ -175,6 +178,14 @@ def read_calibration(folder: Path) -> KittiCalibration:
             for camera in CAMERAS
         },
     )
+
+
+def calibration_digest(folder: Path) -> str:
+    """Tell one state of a date's calibration files from another."""
+    digest = hashlib.sha256()
+    for name in CALIBRATION_FILES:
+        digest.update(read_bytes(folder / name))
+    return digest.hexdigest()[:16]
 
 
 def _ignored_note(folders: list[str]) -> list[str]:

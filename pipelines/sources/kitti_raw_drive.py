@@ -31,6 +31,8 @@ class FrameKey(NamedTuple):
         image_times: per camera its line of ``timestamps.txt``, "" where there is none.
         scan_times: the same of the three `SCAN_TIMES`.
         oxts_origin: stem of the drive's first packet; "" where this frame has no packet.
+        calibration: digest of the date's calibration files, so that frames converted before and
+            after these were replaced are not mixed.
     """
 
     drive: str
@@ -39,6 +41,7 @@ class FrameKey(NamedTuple):
     image_times: tuple[str, ...]
     scan_times: tuple[str, ...]
     oxts_origin: str
+    calibration: str
 
 
 class Drive:
@@ -64,8 +67,11 @@ class Drive:
         """Return the numbers of all frames that have a scan or an image."""
         return sorted(set(self._scans.sizes).union(*(f.sizes for f in self._images.values())))
 
-    def frames(self) -> tuple[list[FrameRef], list[Skipped]]:
+    def frames(self, calibration: str) -> tuple[list[FrameRef], list[Skipped]]:
         """Return the frames with a scan and an image, and those that must be left out.
+
+        Args:
+            calibration: as in `FrameKey`.
 
         Raises:
             SourceError: a timestamps file is unreadable, which makes the whole drive so.
@@ -76,7 +82,7 @@ class Drive:
         skipped: list[Skipped] = []
         for stem in self.stems():
             try:
-                frames.append(self._frame(stem, image_times, scan_times))
+                frames.append(self._frame(stem, image_times, scan_times, calibration))
             except SourceError as fault:
                 # KITTI lost scans while recording; a drive without any was not unpacked whole.
                 lost = stem not in self._scans.sizes and len(self._scans.sizes) > 0
@@ -88,7 +94,11 @@ class Drive:
         return skipped_frame(f"{self.name}/{stem}", fault, expected=expected)
 
     def _frame(
-        self, stem: str, image_times: Mapping[str, TimesFile], scan_times: Sequence[TimesFile]
+        self,
+        stem: str,
+        image_times: Mapping[str, TimesFile],
+        scan_times: Sequence[TimesFile],
+        calibration: str,
     ) -> FrameRef:
         scans = self._scans
         if stem not in scans.sizes:
@@ -122,6 +132,7 @@ class Drive:
                 image_times=tuple(image_times[camera].line(index) for camera in images),
                 scan_times=tuple(times.line(index) for times in scan_times),
                 oxts_origin=next(iter(packets)) if stem in packets else "",
+                calibration=calibration,
             ),
         )
 

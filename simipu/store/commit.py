@@ -44,12 +44,14 @@ def read_root(storage: LocalStorage) -> Root:
     path = storage.root / schema.ROOT_DOCUMENT
     if not path.exists():
         raise _not_a_store(storage)
+    data = storage.read(schema.ROOT_DOCUMENT)
     try:
-        document = json.loads(storage.read(schema.ROOT_DOCUMENT))
+        document = json.loads(data)
         attributes = document["attributes"]["simipu"]
-        version = attributes["format_version"]
+        version = str(attributes["format_version"])
+        nodes = document["consolidated_metadata"]["metadata"]
     except (ValueError, KeyError, TypeError):
-        raise StoreError("not the root of a simipu store", where=path) from None
+        raise StoreError("not the root of a simipu store, or damaged", where=path) from None
     if version.split(".")[0] != schema.FORMAT_VERSION.split(".")[0]:
         raise StoreError(
             f"the store has format {version}, this simipu reads {schema.FORMAT_VERSION}",
@@ -57,15 +59,21 @@ def read_root(storage: LocalStorage) -> Root:
             fix="Install the simipu that wrote it (`pip install -U simipu` if it is newer), or "
             "convert the data again.",
         )
+    # From here on the content is as it was written.
+    if canonical_json(document) != data or root_digest(document) != attributes.get("root_sha256"):
+        raise StoreError(
+            "was changed: it does not have its own SHA-256",
+            where=path,
+            fix="Restore it from a copy, or convert the data again.",
+        )
     try:
-        nodes = document["consolidated_metadata"]["metadata"]
         arrays = {
             path: schema.parse_array_document(path, node)
             for path, node in nodes.items()
             if node["node_type"] == "array"
         }
-    except (ValueError, KeyError, TypeError) as error:
-        raise StoreError(f"the array metadata is damaged: {error}", where=path) from None
+    except ValueError as error:
+        raise StoreError(f"the array metadata cannot be read: {error}", where=path) from None
     return Root(attributes=attributes, arrays=arrays)
 
 
@@ -76,6 +84,12 @@ def _not_a_store(storage: LocalStorage) -> SimipuError:
             f"the conversion into this store has not ended ({done} blocks of frames are done)",
             where=storage.root,
             fix="Run the same `simipu-prep` command again: it goes on where it stopped.",
+        )
+    if any(storage.root.glob("manifest-*.json")):
+        return StoreError(
+            "the root document is missing",
+            where=storage.root / schema.ROOT_DOCUMENT,
+            fix="Restore it from a copy, or convert the data again with --overwrite.",
         )
     if not storage.root.exists():
         return StoreError(
@@ -129,15 +143,17 @@ def commit(
         files: every file but the root document and the manifest.
     """
     listed = {file.path: [file.size, file.sha256] for file in files}
+    for path, (size, _) in listed.items():
+        if storage.size(path) != size:
+            raise StoreError("the file has changed since it was written", where=storage.root / path)
     manifest = canonical_json({"files": listed})
     digest = hashlib.sha256(manifest).hexdigest()
-    manifest_path = f"manifest-{digest[:16]}.json"
-    storage.write(manifest_path, manifest)
+    storage.write(schema.manifest_path(digest), manifest)
 
     own = {
         **attributes,
         "format_version": schema.FORMAT_VERSION,
-        "manifest": {"path": manifest_path, "sha256": digest},
+        "manifest": {"path": schema.manifest_path(digest), "sha256": digest},
         "root_sha256": "",
     }
     document = {
@@ -152,17 +168,39 @@ def commit(
     storage.write(schema.ROOT_DOCUMENT, canonical_json(document))
 
 
-def listed_files(storage: LocalStorage) -> list[WrittenFile]:
-    """The files in the manifest: all of the store but its root document and the manifest."""
-    manifest = json.loads(storage.read(read_root(storage).attributes["manifest"]["path"]))
-    return [WrittenFile(path, *entry) for path, entry in sorted(manifest["files"].items())]
+def listed_files(storage: LocalStorage, root: Root) -> list[WrittenFile]:
+    """The files in the manifest: all of the store but its root document and the manifest.
+
+    Raises:
+        StoreError: the manifest is missing or was changed.
+    """
+    path, digest = root.attributes["manifest"]["path"], root.attributes["manifest"]["sha256"]
+    data = storage.read(path) if schema.is_manifest_path(path) else b""
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise StoreError(
+            "was changed: it does not have the SHA-256 that zarr.json names",
+            where=storage.root / path,
+            fix="Restore it from a copy, or convert the data again.",
+        )
+    return [WrittenFile(path, *entry) for path, entry in sorted(json.loads(data)["files"].items())]
 
 
-def remove_leftovers(storage: LocalStorage, root: Root) -> None:
+def remove_work(storage: LocalStorage) -> None:
+    """Delete all work in progress. Call it while holding the store for writing."""
+    for path in (storage.root / schema.STAGING).iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.suffix != ".lock":  # the writer, who holds it, removes it last
+            path.unlink()
+
+
+def remove_leftovers(storage: LocalStorage) -> None:
     """Delete work in progress and what an earlier commit left superseded.
 
     Call it while holding the store for writing.
     """
+    remove_work(storage)  # first: it promises files that are deleted below
+    root = read_root(storage)
     for old in storage.root.glob("manifest-*.json"):
         if old.name != root.attributes["manifest"]["path"]:
             old.unlink()
@@ -170,11 +208,6 @@ def remove_leftovers(storage: LocalStorage, root: Root) -> None:
     for group in storage.root.glob("correspondence/*/"):
         if group.name not in current:
             shutil.rmtree(group)
-    for path in (storage.root / schema.STAGING).iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.suffix != ".lock":  # the writer, who holds it, removes it last
-            path.unlink()
 
 
 def _metadata(arrays: Sequence[tuple[ArraySpec, int]]) -> dict[str, dict[str, object]]:

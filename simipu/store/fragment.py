@@ -1,15 +1,17 @@
 """What one finished task leaves for the final step: its rows of the small arrays, and its files.
 
 A fragment is written last, whole and durably, so its presence means that everything it lists is on
-the disk. It lives in the staging folder as an ``.npz`` without pickles.
+the disk. Its name holds a digest of the task: the fragment of a task that has since become another
+one is not taken for it. It is an ``.npz`` without pickles, in the staging folder.
 """
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict
+import zipfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,24 +26,19 @@ Array = npt.NDArray[Any]
 _LEDGER = "ledger"
 
 
+@dataclass(frozen=True, slots=True)
 class Fragment:
     """The outcome of one task.
 
     Attributes:
-        rows: array path -> rows of this task.
+        rows: array path -> the task's rows.
         files: the shard files that it wrote.
         notes: JSON values for the final step, such as frames left out.
     """
 
-    def __init__(
-        self,
-        rows: Mapping[str, Array],
-        files: Iterable[WrittenFile],
-        notes: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.rows = dict(rows)
-        self.files = list(files)
-        self.notes = dict(notes or {})
+    rows: Mapping[str, Array]
+    files: list[WrittenFile]
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Fragments:
@@ -51,35 +48,37 @@ class Fragments:
         self._storage = storage
         self._folder = f"{STAGING}/{job}"
 
-    def _path(self, task: int) -> str:
-        return f"{self._folder}/{task:06d}.npz"
+    def _path(self, task: str) -> str:
+        return f"{self._folder}/{task}.npz"
 
-    def has(self, task: int) -> bool:
-        """Whether the task is done."""
+    def has(self, task: str) -> bool:
+        """Whether a task has left something, without reading it."""
         return (self._storage.root / self._path(task)).exists()
 
-    def write(self, task: int, fragment: Fragment) -> None:
-        """Declare the task done."""
+    def write(self, task: str, fragment: Fragment) -> None:
+        """Declare a task done."""
         ledger = {"files": [asdict(file) for file in fragment.files], "notes": fragment.notes}
-        encoded = np.frombuffer(json.dumps(ledger).encode(), np.uint8)
+        arrays = {_LEDGER: np.frombuffer(json.dumps(ledger).encode(), np.uint8), **fragment.rows}
         buffer = io.BytesIO()
-        np.savez(buffer, **{_LEDGER: encoded}, **fragment.rows)  # type: ignore[arg-type]
+        np.savez(buffer, **arrays)  # type: ignore[arg-type]
         self._storage.write(self._path(task), buffer.getvalue())
 
-    def ledger(self, task: int) -> tuple[list[WrittenFile], dict[str, Any]]:
-        """The files and notes of a finished task."""
-        with self._open(task) as archive:
-            ledger = json.loads(archive[_LEDGER].tobytes())
-        return [WrittenFile(**file) for file in ledger["files"]], ledger["notes"]
+    def read(self, task: str) -> Fragment | None:
+        """What a task left; None where it is not done."""
+        try:
+            with np.load(self._storage.root / self._path(task), allow_pickle=False) as archive:
+                rows = {name: archive[name] for name in archive.files}
+            ledger = json.loads(rows.pop(_LEDGER).tobytes())
+            files = [WrittenFile(**file) for file in ledger["files"]]
+        except (FileNotFoundError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+            return None
+        return Fragment(rows, files, ledger["notes"])
 
-    def rows(self, tasks: int, path: str) -> Iterator[Array]:
-        """The rows of one array, task by task."""
-        for task in range(tasks):
-            with self._open(task) as archive:
-                yield archive[path]
 
-    def _open(self, task: int) -> np.lib.npyio.NpzFile:
-        archive: np.lib.npyio.NpzFile = np.load(
-            self._storage.root / self._path(task), allow_pickle=False
-        )
-        return archive
+def joined_rows(fragments: Iterable[Fragment]) -> dict[str, list[Array]]:
+    """Array path -> the rows of each fragment, in order."""
+    joined: dict[str, list[Array]] = {}
+    for fragment in fragments:
+        for path, rows in fragment.rows.items():
+            joined.setdefault(path, []).append(rows)
+    return joined

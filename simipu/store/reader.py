@@ -60,8 +60,8 @@ class Store:
         self._arrays: dict[str, ShardedArray] = {}
         self._tables: dict[str, Array] = {}
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
-        return (Store, (self.path,))
+    def __reduce__(self) -> tuple[object, tuple[Path, str]]:
+        return (_open_same, (self.path, self.attributes["root_sha256"]))
 
     def __len__(self) -> int:
         return int(self.attributes["counts"]["frames"])
@@ -149,3 +149,15 @@ class Store:
     def layouts(self) -> Mapping[str, tuple[schema.ArraySpec, int]]:
         """Every array's layout and number of rows, by path."""
         return self._root.arrays
+
+
+def _open_same(path: Path, root_sha256: str) -> Store:
+    """Open a store that came from another process, unless it has become another one."""
+    store = Store(path)
+    if store.attributes["root_sha256"] != root_sha256:
+        raise StoreError(
+            "the store was rewritten after it had been opened",
+            where=path,
+            fix="Start again: what was read before does not belong to what is there now.",
+        )
+    return store

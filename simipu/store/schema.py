@@ -6,6 +6,7 @@ chunk ends in a CRC-32C, so a flipped byte is found when it is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ IMAGE_BYTES_PER_CHUNK = 256 * 1024
 IMAGE_BYTES_PER_SHARD = 512 * IMAGE_BYTES_PER_CHUNK
 PAIRS_PER_CHUNK = 16 * 1024
 PAIRS_PER_SHARD = 512 * PAIRS_PER_CHUNK
+
+_GROUPS = ("scenes", "frames", "lidar", "camera", "correspondence")
+_MANIFEST = re.compile(r"manifest-[0-9a-f]{16}\.json")
 
 _ZARR_DTYPES = {
     "|b1": "bool",
@@ -82,6 +86,21 @@ class ArraySpec:
     def shard_path(self, shard: int) -> str:
         """The file of shard number ``shard``, relative to the store."""
         return "/".join([self.path, "c", str(shard), *("0" for _ in self.row_shape)])
+
+
+def manifest_path(sha256: str) -> str:
+    """The name of a manifest, by its hash."""
+    return f"manifest-{sha256[:16]}.json"
+
+
+def is_manifest_path(path: str) -> bool:
+    """Whether a path is the name of a manifest."""
+    return _MANIFEST.fullmatch(path) is not None
+
+
+def is_store_entry(name: str) -> bool:
+    """Whether a file or folder of that name belongs at the top of a store."""
+    return name in (ROOT_DOCUMENT, STAGING, *_GROUPS) or is_manifest_path(name)
 
 
 def array_document(spec: ArraySpec, rows: int) -> dict[str, object]:

@@ -214,10 +214,9 @@ class ShardedArray:
 
 def encode_chunk(rows: Array, *, compressed: bool) -> bytes:
     """One inner chunk as its codecs leave it."""
-    data = rows.tobytes()
-    if compressed:
-        data = blosc.compress(rows, b"lz4", 5, blosc.SHUFFLE)
-    return _with_crc(data)
+    return _with_crc(
+        blosc.compress(rows, b"lz4", 5, blosc.SHUFFLE) if compressed else rows.tobytes()
+    )
 
 
 def _with_crc(data: bytes) -> bytes:
@@ -233,5 +232,6 @@ def _damaged(storage: LocalStorage, path: str, what: str) -> StoreError:
     return StoreError(
         what,
         where=storage.root / path,
-        fix="The file was changed after it was written: restore it from a copy, or convert again.",
+        fix="If a command has rewritten the store since it was opened, open it again. Otherwise "
+        "restore the file from a copy, or convert again.",
     )

@@ -144,5 +144,6 @@ def _missing(path: Path) -> StoreError:
     return StoreError(
         "the file is missing",
         where=path,
-        fix="Run `simipu-prep verify` on the store to see what else is, then convert it again.",
+        fix="If a command has rewritten the store since it was opened, open it again. Otherwise "
+        "`simipu-prep verify` shows what else is missing: restore it, or convert again.",
     )

@@ -6,8 +6,10 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from simipu.store import schema
-from simipu.store.commit import listed_files
+from simipu.store.commit import listed_files, read_root
 from simipu.store.reader import Store
 from simipu.store.storage import LocalStorage
 
@@ -23,7 +25,8 @@ def summarise(path: Path) -> dict[str, Any]:
     """
     store = Store(path)
     attributes = store.attributes
-    files = listed_files(LocalStorage(path))
+    storage = LocalStorage(path)
+    files = listed_files(storage, read_root(storage))
     valid = store.table("camera/valid").sum(axis=0).tolist()
     return {
         "path": str(path),
@@ -55,7 +58,7 @@ def _share(store: Store, table: str) -> float:
     """Share of the frames for which a table has a value."""
     rows = store.table(table)
     if rows.dtype.kind == "f":
-        return float((rows == rows).all(axis=tuple(range(1, rows.ndim))).mean())
+        return float((~np.isnan(rows)).all(axis=tuple(range(1, rows.ndim))).mean())
     return float((rows != schema.MISSING_TIME_NS).mean())
 
 
@@ -83,7 +86,10 @@ def describe(summary: dict[str, Any]) -> str:
         for note in source["notes"]
     ]
     if summary["skipped"]:
-        lines.append(f"  left out        {len(summary['skipped']):,} frames")
+        lines.append(
+            f"  left out        {len(summary['skipped']):,} frames (once they are mended, convert "
+            "again with --overwrite)"
+        )
         lines += [
             f"    {entry['frame_id']}: {entry['reason']} ({entry['path']})"
             for entry in summary["skipped"][:_SKIPPED_SHOWN]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from simipu.errors import StoreError
 from simipu.store import schema
-from simipu.store.commit import canonical_json, listed_files, read_root, root_digest
+from simipu.store.commit import listed_files, read_root
 from simipu.store.shards import WrittenFile
 from simipu.store.storage import LocalStorage
 
@@ -41,59 +40,39 @@ def verify(
 
     Raises:
         IncompleteError: the conversion has not ended.
-        StoreError: there is no store.
+        StoreError: there is no store, or one of another format version.
     """
     storage = LocalStorage(path)
-    faults = list(_check_root(storage))
-    if faults:
-        return faults
-    files = listed_files(storage)
+    try:
+        root = read_root(storage)
+        files = listed_files(storage, root)
+    except StoreError as error:
+        where = Path(error.where or path)
+        if path not in where.parents:
+            raise  # it is about the store as a whole
+        return [Fault(where.relative_to(path).as_posix(), error.what)]
+    total = sum(file.size for file in files)
 
     def check(file: WrittenFile) -> Fault | None:
         fault = _check_file(path, file)
         progress(file.size, total)
         return fault
 
-    total = sum(file.size for file in files)
     with ThreadPoolExecutor(threads) as pool:
-        faults += [fault for fault in pool.map(check, files) if fault is not None]
+        faults = [fault for fault in pool.map(check, files) if fault is not None]
     known = {file.path for file in files}
-    known |= {schema.ROOT_DOCUMENT, read_root(storage).attributes["manifest"]["path"]}
+    known |= {schema.ROOT_DOCUMENT, root.attributes["manifest"]["path"]}
+    if (path / schema.STAGING).is_dir():
+        # A command is adding correspondences, or was stopped: the store itself has none of this.
+        known |= {name for name in storage.files() if _may_be_in_progress(name)}
     faults += [
         Fault(name, "is not part of the store") for name in storage.files() if name not in known
     ]
     return sorted(faults, key=lambda fault: fault.path)
 
 
-def stored_bytes(path: Path) -> int:
-    """Size of all files of the store together, as its manifest has it."""
-    return sum(file.size for file in listed_files(LocalStorage(path)))
-
-
-def _check_root(storage: LocalStorage) -> Iterator[Fault]:
-    """The chain root document -> manifest."""
-    try:
-        root = read_root(storage)
-    except StoreError as error:
-        if not (storage.root / schema.ROOT_DOCUMENT).exists():
-            raise
-        yield Fault(schema.ROOT_DOCUMENT, error.what)
-        return
-    data = storage.read(schema.ROOT_DOCUMENT)
-    document = json.loads(data)
-    if canonical_json(document) != data or root_digest(document) != root.attributes.get(
-        "root_sha256"
-    ):
-        yield Fault(schema.ROOT_DOCUMENT, "was changed: it does not have its own SHA-256")
-        return
-    manifest = root.attributes["manifest"]
-    try:
-        data = storage.read(manifest["path"])
-    except StoreError:
-        yield Fault(manifest["path"], "is missing")
-        return
-    if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
-        yield Fault(manifest["path"], "was changed: it does not have the SHA-256 in zarr.json")
+def _may_be_in_progress(name: str) -> bool:
+    return name.startswith("correspondence/") or schema.is_manifest_path(name)
 
 
 def _check_file(root: Path, file: WrittenFile) -> Fault | None:

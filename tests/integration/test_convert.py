@@ -2,6 +2,8 @@
 
 import os
 import random
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,12 +17,13 @@ import kitti_tree
 import simipu
 from folders import ONE_WORKER, contents
 from simipu.correspond.policy import Policy
-from simipu.errors import IncompleteError, SourceError, UsageError
+from simipu.errors import IncompleteError, SimipuError, SourceError, StoreError, UsageError
 from simipu.pipelines import correspond as correspond_module
 from simipu.pipelines.convert import Resources, convert
 from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_object import KittiObject
 from simipu.pipelines.sources.kitti_raw import KittiRaw
+from simipu.store import schema
 from simipu.store.verify import verify
 
 PREP = Path(sys.executable).with_name("simipu-prep")
@@ -220,7 +223,7 @@ def test_the_same_command_again_changes_nothing(raw_root, raw_store):
 
 def test_another_command_on_a_finished_store_is_refused(raw_root, raw_store):
     before = contents(raw_store)
-    with pytest.raises(UsageError, match="other options"):
+    with pytest.raises(UsageError, match="made with another limit"):
         convert(KittiRaw(raw_root), raw_store, resources=ONE_WORKER, limit=2)
     assert contents(raw_store) == before
 
@@ -273,23 +276,62 @@ def test_a_bad_frame_stops_the_conversion_and_a_mended_one_resumes_it(tmp_path):
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-def test_a_file_replaced_by_one_of_another_size_is_taken_up_only_if_not_yet_converted(tmp_path):
+def test_files_replaced_while_stopped_are_taken_up(tmp_path):
+    """Whatever changed between two runs, the end is that of one run on what is there now."""
     root = kitti_tree.write_raw_tree(tmp_path / "raw")
-    path = damage(root, kitti_tree.DRIVE_2, 1)
-    with pytest.raises(SourceError):
-        convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, task_bytes=SMALL_TASK)
-    path.write_bytes(np.ones((7, 4), "<f4").tobytes())
-    convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, task_bytes=SMALL_TASK)
-    frame = simipu.open_store(tmp_path / "s")[5]
-    assert frame.id.endswith("0000000001")
-    assert len(frame.points) == 7
-
     damage(root, kitti_tree.DRIVE_3, 1)
     with pytest.raises(SourceError):
-        convert(KittiRaw(root), tmp_path / "t", resources=ONE_WORKER, task_bytes=SMALL_TASK)
-    path.write_bytes(np.ones((8, 4), "<f4").tobytes())
-    with pytest.raises(SourceError, match=r"changed since they were converted.*0000000001"):
-        convert(KittiRaw(root), tmp_path / "t", resources=ONE_WORKER, task_bytes=SMALL_TASK)
+        convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, task_bytes=SMALL_TASK)
+    changed = root / kitti_tree.DRIVE_2 / "velodyne_points/data/0000000001.bin"  # converted already
+    changed.write_bytes(np.ones((7, 4), "<f4").tobytes())
+    for path in (root / kitti_tree.DRIVE_1 / "oxts" / "data").iterdir():
+        path.unlink()
+    calibration = root / "2011_09_26" / "calib_velo_to_cam.txt"
+    calibration.write_text(re.sub(r"(?m)^T: \S+", "T: 1.500000e-01", calibration.read_text()))
+    kitti_tree.write_scan(
+        root / kitti_tree.DRIVE_3 / "velodyne_points/data/0000000001.bin",
+        90,
+        np.random.default_rng(0),
+    )
+    (root / kitti_tree.DRIVE_3 / "velodyne_points/data/0000000002.bin").unlink()
+    convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, task_bytes=SMALL_TASK)
+    convert(KittiRaw(root), tmp_path / "t", resources=ONE_WORKER, task_bytes=SMALL_TASK)
+    assert contents(tmp_path / "s") == contents(tmp_path / "t")
+    # ... and the same command finds it complete.
+    convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, task_bytes=SMALL_TASK)
+
+
+def test_frames_skipped_by_an_earlier_run_are_read_again_without_skip_bad(tmp_path):
+    root = kitti_tree.write_raw_tree(tmp_path / "raw")
+    path = damage(root, kitti_tree.DRIVE_1, 0)
+
+    class Stopped(KittiRaw):
+        def read(self, ref):
+            if "drive_0027" in ref.id:
+                raise KeyboardInterrupt
+            return super().read(ref)
+
+    arguments = {"resources": ONE_WORKER, "task_bytes": SMALL_TASK}
+    with pytest.raises(IncompleteError):
+        convert(Stopped(root), tmp_path / "s", skip_bad=True, **arguments)
+    with pytest.raises(SourceError, match=path.name):
+        convert(KittiRaw(root), tmp_path / "s", **arguments)
+
+
+def test_a_passing_fault_stops_the_conversion_even_with_skip_bad(raw_root, tmp_path, monkeypatch):
+    read_bytes = Path.read_bytes
+
+    def stale(self):
+        if self.name == "0000000001.bin":
+            raise OSError(116, "Stale file handle")
+        return read_bytes(self)
+
+    monkeypatch.setattr(Path, "read_bytes", stale)
+    with pytest.raises(SimipuError, match="Stale file handle"):
+        convert(KittiRaw(raw_root), tmp_path / "s", resources=ONE_WORKER, skip_bad=True)
+    monkeypatch.undo()
+    convert(KittiRaw(raw_root), tmp_path / "s", resources=ONE_WORKER, skip_bad=True)
+    assert len(simipu.open_store(tmp_path / "s")) == 11
 
 
 def test_skip_bad_leaves_frames_out_and_lists_them(tmp_path):
@@ -303,7 +345,7 @@ def test_skip_bad_leaves_frames_out_and_lists_them(tmp_path):
     convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, skip_bad=True)
     store = simipu.open_store(tmp_path / "s")
     assert [len(scene) for scene in store.scenes] == [2, 5, 2]
-    skipped = {Path(entry["path"]) for entry in store.attributes["skipped"]}
+    skipped = {root / entry["path"] for entry in store.attributes["skipped"]}
     assert skipped == {*paths, empty}
     ids = {frame.id for frame in store}
     assert not ids & {entry["frame_id"] for entry in store.attributes["skipped"]}
@@ -368,17 +410,115 @@ def test_a_second_writer_is_refused_and_harms_nothing(raw_root, raw_store, tmp_p
     assert contents(tmp_path / "s") == contents(raw_store)
 
 
-@pytest.mark.parametrize("content", ["folder", "file", "zarr"])
-def test_what_is_not_a_store_is_never_written_to(raw_root, tmp_path, content):
+@pytest.mark.parametrize("content", ["folder", "file", "zarr", "staging", "store"])
+def test_what_is_not_a_stores_is_never_written_to(raw_root, raw_store, tmp_path, content):
     out = tmp_path / "mine"
     if content == "file":
         out.write_text("precious")
     else:
-        out.mkdir()
+        if content == "store":
+            shutil.copytree(raw_store, out)
+        elif content == "staging":  # a conversion that was killed at once, then used as a folder
+            (out / ".simipu").mkdir(parents=True)
+        else:
+            out.mkdir()
         name = "zarr.json" if content == "zarr" else "precious.txt"
         (out / name).write_text('{"zarr_format": 3, "node_type": "group", "attributes": {}}')
     before = contents(tmp_path)
     for overwrite in (False, True):
-        with pytest.raises(UsageError, match="cannot be written to"):
+        with pytest.raises(UsageError, match="exists and"):
             convert(KittiRaw(raw_root), out, resources=ONE_WORKER, overwrite=overwrite)
     assert contents(tmp_path) == before
+
+
+def test_the_place_of_the_data_is_no_part_of_the_store(raw_root, tmp_path, monkeypatch):
+    elsewhere = shutil.copytree(raw_root, tmp_path / "elsewhere")
+    convert(KittiRaw(raw_root), tmp_path / "a", resources=ONE_WORKER)
+    convert(KittiRaw(elsewhere), tmp_path / "b", resources=ONE_WORKER)
+    monkeypatch.chdir(tmp_path)
+    convert(KittiRaw(Path("elsewhere")), tmp_path / "a", resources=ONE_WORKER)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_a_shard_lost_before_the_end_is_noticed(raw_root, tmp_path):
+    class Losing(KittiRaw):
+        def read(self, ref):
+            if ref.id.endswith("drive_0027_sync/0000000002"):
+                (tmp_path / "s" / "lidar" / "points" / "x" / "c" / "0").unlink()
+            return super().read(ref)
+
+    with pytest.raises(StoreError, match="lidar/points/x/c/0"):
+        convert(Losing(raw_root), tmp_path / "s", resources=ONE_WORKER)
+    assert not (tmp_path / "s" / "zarr.json").exists()
+
+
+def test_converting_again_keeps_begun_correspondences(raw_root, raw_store, tmp_path, monkeypatch):
+    out = tmp_path / "s"
+    monkeypatch.setattr(correspond_module, "plan_tasks", small_tasks)
+    convert(KittiRaw(raw_root), out, resources=ONE_WORKER)
+    compute = correspond_module.frame_correspondences
+    calls = []
+
+    def interrupted(frame, policy):
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        calls.append(frame.index)
+        return compute(frame, policy)
+
+    monkeypatch.setattr(correspond_module, "frame_correspondences", interrupted)
+    with pytest.raises(IncompleteError, match="4 of 11 frames"):
+        correspond_store(out, Policy(), resources=ONE_WORKER)
+    assert verify(out) == []
+    convert(KittiRaw(raw_root), out, resources=ONE_WORKER)
+    calls.clear()
+    monkeypatch.setattr(
+        correspond_module,
+        "frame_correspondences",
+        lambda f, p: calls.append(f.index) or compute(f, p),
+    )
+    correspond_store(out, Policy(), resources=ONE_WORKER)
+    assert calls == list(range(4, 11))
+    assert not (out / ".simipu").exists()
+
+
+def small_tasks(store):
+    """As the real one, with two frames a task."""
+    rows = schema.PAIRS_PER_SHARD
+    tasks = [
+        correspond_module.CorrespondTask(
+            name=str(index),
+            frames=range(2 * index, min(2 * index + 2, len(store))),
+            rows=range(index * rows, (index + 1) * rows),
+        )
+        for index in range(-(-len(store) // 2))
+    ]
+    return tasks, len(tasks) * rows
+
+
+def test_work_of_a_store_converted_anew_is_not_taken_up(raw_root, raw_store, tmp_path, monkeypatch):
+    out = tmp_path / "s"
+    convert(KittiRaw(raw_root), out, resources=ONE_WORKER)
+    monkeypatch.setattr(correspond_module, "_finalise", interrupt)
+    with pytest.raises(IncompleteError):
+        correspond_store(out, Policy(), resources=ONE_WORKER)
+    monkeypatch.undo()
+    convert(KittiRaw(raw_root), out, resources=ONE_WORKER, overwrite=True)
+    correspond_store(out, Policy(), resources=ONE_WORKER)
+    assert contents(out) == contents(raw_store)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_full_disk_at_the_very_end_can_be_continued(raw_root, raw_store, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("simipu.pipelines.convert.finalise", full)
+    with pytest.raises(IncompleteError, match="11 of 11 frames are done"):
+        convert(KittiRaw(raw_root), tmp_path / "s", resources=ONE_WORKER)
+    monkeypatch.undo()
+    convert(KittiRaw(raw_root), tmp_path / "s", resources=ONE_WORKER)
+    correspond_store(tmp_path / "s", Policy(), resources=ONE_WORKER)
+    assert contents(tmp_path / "s") == contents(raw_store)

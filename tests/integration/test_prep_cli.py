@@ -97,6 +97,12 @@ def test_verify_exits_1_and_names_each_fault(raw_root, tmp_path):
         (["verify", "{raw}"], 1, "not a simipu store"),
         (["correspond", "{raw}"], 1, "not a simipu store"),
         (["correspond", "{store}", "--min-depth", "-1"], 2, "greater than 0"),
+        (
+            ["kitti-raw", "--root", "{raw}", "--out", "{tmp}/s", "--min-depth", "-1"],
+            2,
+            "greater than 0",
+        ),
+        (["correspond", "{store}", "--scheduler", "foo", "--min-depth", "2"], 2, "not the address"),
         (["extract", "{store}", "--frame", "99", "--out", "{tmp}/f"], 2, "there is no frame 99"),
     ],
 )

@@ -1,6 +1,7 @@
 """The public reading API, on a small store."""
 
 import pickle
+import shutil
 import subprocess
 import sys
 
@@ -12,6 +13,7 @@ from simipu.correspond.compute import correspond
 from simipu.correspond.policy import Policy
 from simipu.errors import StoreError
 from simipu.pipelines.convert import Resources, convert
+from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 from simipu.store import schema
 
@@ -102,6 +104,14 @@ def test_a_store_travels_to_other_processes_with_nothing_open(store):
     assert copy.fingerprint == store.fingerprint
     np.testing.assert_array_equal(copy[5].points.xyz, store[5].points.xyz)
     assert len(pickle.dumps(store)) < 500
+
+
+def test_a_store_that_was_rewritten_meanwhile_is_not_mixed_with_the_old(raw_store, tmp_path):
+    copy = shutil.copytree(raw_store, tmp_path / "copy.zarr")
+    sent = pickle.dumps(simipu.open_store(copy))
+    correspond_store(copy, Policy(min_depth_m=5.0), resources=Resources())
+    with pytest.raises(StoreError, match="rewritten after it had been opened"):
+        pickle.loads(sent)
 
 
 def test_reading_one_camera_of_one_frame_reads_only_that(store, monkeypatch):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simipu.errors import SourceError
+from simipu.errors import SimipuError, SourceError
 from simipu.pipelines.sources.files import NumberedFiles, list_numbered, read_bytes, read_text
 
 POINTER = (
@@ -62,7 +62,7 @@ def test_faults_of_a_file(tmp_path, content, fault):
 
 
 def test_folder_in_place_of_a_file(tmp_path):
-    with pytest.raises(SourceError, match=r"(?s)cannot be read: Is a directory.*permissions"):
+    with pytest.raises(SimipuError, match=r"(?s)cannot be read: Is a directory.*permissions"):
         read_bytes(tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_permission_denied(tmp_path):
     path = tmp_path / "000002.png"
     path.write_bytes(b"x")
     path.chmod(0)
-    with pytest.raises(SourceError, match=r"(?s)cannot be read: Permission denied.*permissions"):
+    with pytest.raises(SimipuError, match=r"(?s)cannot be read: Permission denied.*permissions"):
         read_bytes(path)
 
 

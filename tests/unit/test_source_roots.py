@@ -5,8 +5,11 @@ import re
 import pytest
 
 from kitti_tree import DRIVE_1, write_object_tree, write_raw_tree
-from simipu.errors import SourceError, UsageError
-from simipu.pipelines.sources import open_source
+from simipu.errors import SourceError
+from simipu.pipelines.sources.kitti_object import KittiObject
+from simipu.pipelines.sources.kitti_raw import KittiRaw
+
+SOURCES = {"kitti": KittiObject, "kitti-raw": KittiRaw}
 
 
 @pytest.fixture(scope="module")
@@ -20,14 +23,14 @@ def roots(tmp_path_factory):
 
 def message(name, root) -> str:
     with pytest.raises(SourceError) as caught:
-        open_source(name, root)
+        SOURCES[name](root)
     assert caught.value.where == str(root)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["kitti", "kitti-raw"])
 def test_right_root(roots, name):
-    assert open_source(name, roots[name]).info.name == name
+    assert SOURCES[name](roots[name]).info.name == name
 
 
 @pytest.mark.parametrize(
@@ -60,7 +63,7 @@ def test_relative_root_is_answered_with_a_whole_path(roots, monkeypatch):
     monkeypatch.chdir(roots["kitti"] / "training")
     for root in (".", "image_2", "../training"):
         with pytest.raises(SourceError, match=re.escape(f"Pass {roots['kitti']} instead")):
-            open_source("kitti", type(roots["kitti"])(root))
+            KittiObject(type(roots["kitti"])(root))
 
 
 @pytest.mark.parametrize(("name", "other"), [("kitti", "kitti-raw"), ("kitti-raw", "kitti")])
@@ -80,8 +83,3 @@ def test_no_data_at_all(tmp_path, name):
         name, tmp_path / "deep/empty"
     )
     assert f"no {name} data here: there is only empty in it" in message(name, tmp_path / "deep")
-
-
-def test_unknown_data_set(tmp_path):
-    with pytest.raises(UsageError, match=r"(?s)no data set is called 'kiti'.*kitti, kitti-raw"):
-        open_source("kiti", tmp_path)
