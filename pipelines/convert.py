@@ -10,20 +10,23 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simipu.errors import IncompleteError, SimipuError, SourceError, UsageError
 from simipu.pipelines.cluster import run_tasks
 from simipu.pipelines.finalise import finalise
 from simipu.pipelines.plan import ConvertTask, Plan, make_plan, relative_to_root
-from simipu.pipelines.sources.base import Source
 from simipu.records import FrameRef, Skipped, SourceInfo
 from simipu.store import extents, lock, schema
 from simipu.store.commit import canonical_json, read_root, remove_work
 from simipu.store.fragment import Fragments
 from simipu.store.storage import LocalStorage
 from simipu.store.writer import FrameWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simipu.pipelines.sources.base import Source
 
 Progress = Callable[[str, int, int], object]
 """Called with (what is done, frames done now or 0 to begin, frames in all)."""

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from simipu.correspond.compute import correspond
-from simipu.correspond.policy import Policy
 from simipu.pipelines.cluster import run_tasks
 from simipu.pipelines.convert import Progress, Resources, stopping
-from simipu.records import Correspondences
 from simipu.store import extents, lock, schema
 from simipu.store.commit import commit, listed_files, read_root, remove_leftovers, write_metadata
 from simipu.store.fragment import Fragment, Fragments, joined_rows
 from simipu.store.reader import Store
 from simipu.store.shards import ShardWriter, write_array
 from simipu.store.storage import LocalStorage
-from simipu.store.views import FrameView
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from simipu.correspond.policy import Policy
+    from simipu.records import Correspondences
+    from simipu.store.views import FrameView
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

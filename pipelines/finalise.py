@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 import simipu
 from simipu.errors import SourceError
-from simipu.pipelines.plan import Plan
-from simipu.records import SourceInfo
 from simipu.store import schema
 from simipu.store.commit import commit, write_metadata
 from simipu.store.fragment import Fragments, joined_rows
 from simipu.store.shards import write_array
-from simipu.store.storage import LocalStorage
+
+if TYPE_CHECKING:
+    from simipu.pipelines.plan import Plan
+    from simipu.records import SourceInfo
+    from simipu.store.storage import LocalStorage
 
 Tables = dict[str, tuple[schema.ArraySpec, npt.NDArray[Any]]]
 

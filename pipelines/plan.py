@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import simipu
-from simipu.pipelines.sources.base import Source
-from simipu.records import FrameRef, Scene, Skipped
 from simipu.store import extents, schema
 from simipu.store.commit import canonical_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from simipu.pipelines.sources.base import Source
+    from simipu.records import FrameRef, Scene, Skipped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from simipu.records import Frame, FrameRef, Scan, SourceInfo
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from simipu.records import Frame, FrameRef, Scan, SourceInfo
 
 
 class Source(Protocol):

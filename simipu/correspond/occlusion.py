@@ -21,11 +21,13 @@ Cost: linear in the points and in the grid's cells, of which there are fewer tha
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from simipu.records import FloatArray
+if TYPE_CHECKING:
+    from simipu.records import FloatArray
 
 # Vertical over horizontal distance of neighbouring samples: about 2.3 for 64 beams, 4 for 32.
 ASPECT = 3.0

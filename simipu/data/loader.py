@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -11,6 +11,9 @@ from torch.utils.data import DataLoader, Sampler
 
 from simipu.data.dataset import PairDataset, Sample, SampleKey
 from simipu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class BatchPlan(Sampler[list[SampleKey]]):

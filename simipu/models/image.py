@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import timm
 import torch
@@ -11,6 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from simipu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 STRIDES = (8, 16, 32)
 

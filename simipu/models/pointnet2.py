@@ -7,12 +7,15 @@ learns where in the image a point will appear and matches it without looking at 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from simipu.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _RELATIVE = 4  # offset x, y, z and its length
 _INTERPOLATED = 3  # centres that a feature is interpolated from, as in the paper

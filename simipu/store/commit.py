@@ -10,15 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from simipu.errors import IncompleteError, SimipuError, StoreError
 from simipu.store import schema
-from simipu.store.schema import ArraySpec
 from simipu.store.shards import WrittenFile
-from simipu.store.storage import LocalStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from simipu.store.schema import ArraySpec
+    from simipu.store.storage import LocalStorage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

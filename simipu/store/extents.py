@@ -6,8 +6,11 @@ write in parallel without sharing a file and one that was killed can be done aga
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 TASK_BYTES = 128 * 1024 * 1024
 """Source bytes that a task aims for: resumes in seconds, and keeps the number of files low."""

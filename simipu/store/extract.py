@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from simipu.errors import StoreError
-from simipu.store.views import FrameView
+
+if TYPE_CHECKING:
+    from simipu.store.views import FrameView
 
 _IMAGE_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
 

@@ -10,16 +10,19 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from simipu.store.schema import STAGING
 from simipu.store.shards import WrittenFile
-from simipu.store.storage import LocalStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from simipu.store.storage import LocalStorage
 
 Array = npt.NDArray[Any]
 

@@ -12,12 +12,15 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simipu.errors import IncompleteError, UsageError
 from simipu.store.schema import STAGING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
 
 WAIT_FOR_WORKERS_S = 60.0
 

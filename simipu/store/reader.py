@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -19,6 +17,9 @@ from simipu.store.storage import LocalStorage
 from simipu.store.views import FrameRange, FrameView
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from os import PathLike
+
     import zarr
 
 Array = npt.NDArray[Any]

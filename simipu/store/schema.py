@@ -7,10 +7,13 @@ chunk ends in a CRC-32C, so a flipped byte is found when it is read.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 FORMAT_VERSION = "1.0"
 MISSING_TIME_NS = np.iinfo(np.int64).min

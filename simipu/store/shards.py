@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -17,8 +18,10 @@ from google_crc32c import value as crc32c
 from numcodecs import blosc
 
 from simipu.errors import StoreError
-from simipu.store.schema import ArraySpec
-from simipu.store.storage import DurableFile, LocalStorage
+
+if TYPE_CHECKING:
+    from simipu.store.schema import ArraySpec
+    from simipu.store.storage import DurableFile, LocalStorage
 
 Array = npt.NDArray[np.generic]
 Bytes = npt.NDArray[np.uint8]

@@ -10,13 +10,16 @@ import hashlib
 import os
 import uuid
 import weakref
-from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from simipu.errors import StoreError
 from simipu.store.schema import STAGING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _OPEN_FILES = 128
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +11,9 @@ from simipu.store import schema
 from simipu.store.commit import listed_files, read_root
 from simipu.store.reader import Store
 from simipu.store.storage import LocalStorage
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _SKIPPED_SHOWN = 10
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from simipu.errors import StoreError
 from simipu.store import schema
 from simipu.store.commit import listed_files, read_root
-from simipu.store.shards import WrittenFile
 from simipu.store.storage import LocalStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simipu.store.shards import WrittenFile
 
 _READ_BYTES = 1 << 20
 

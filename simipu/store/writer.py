@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from simipu.records import Frame
 from simipu.store import schema
 from simipu.store.fragment import Fragment
 from simipu.store.shards import ShardWriter
-from simipu.store.storage import LocalStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    from simipu.records import Frame
+    from simipu.store.storage import LocalStorage
 
 Array = npt.NDArray[np.generic]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from simipu.errors import SimipuError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
 
 KEPT = 3
 _PATTERN = "step-*.pt"

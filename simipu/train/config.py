@@ -8,13 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from simipu.data.dataset import SampleConfig
 from simipu.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from simipu.store.reader import Store
 
 PRESETS = ("fixed",)

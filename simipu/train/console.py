@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import NoReturn, Self, TextIO
+from typing import TYPE_CHECKING, NoReturn, Self, TextIO
 
 from tqdm import tqdm
 
-from simipu.train.runlog import Record
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from simipu.train.runlog import Record
 
 
 class Console:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from simipu.data.dataset import Sample
-
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from simipu.data.dataset import Sample
     from simipu.methods.simipu import Losses
     from simipu.train.runlog import Record
 

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.utils.data import default_collate
 
-from simipu.data.dataset import PairDataset
 from simipu.data.photometric import prepare_images
 from simipu.errors import StoreError
-from simipu.methods.simipu import SimIPU
+
+if TYPE_CHECKING:
+    from simipu.data.dataset import PairDataset
+    from simipu.methods.simipu import SimIPU
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

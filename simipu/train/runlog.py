@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from torch.utils.tensorboard import SummaryWriter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
 
 Record = Mapping[str, float | int | None]
 

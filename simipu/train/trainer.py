@@ -8,8 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +26,9 @@ from simipu.train.retrieval import measure_retrieval
 from simipu.train.runlog import Record, RunLog
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from types import FrameType
+
     from simipu.store.reader import Store
 
 Listener = Callable[[int, Record], None]
