@@ -41,7 +41,8 @@ class Resources:
     """Where the work runs. It never changes the result.
 
     Attributes:
-        workers: local processes.
+        workers: local processes. With more than one, a script that calls this needs the usual
+            ``if __name__ == "__main__":``, because each process imports the script.
         scheduler: address of a dask scheduler to use instead.
     """
 

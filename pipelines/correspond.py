@@ -99,7 +99,7 @@ def _compute(
             function, pending, workers=resources.workers, scheduler=resources.scheduler
         ):
             progress("correspond", frames, len(store))
-        done = [fragment for task in tasks if (fragment := fragments.read(task.name))]
+        done = fragments.read_all(task.name for task in tasks)
         _finalise(store, storage, group, policy, done, rows)
 
 

@@ -16,11 +16,16 @@ from simipu.store.fragment import Fragments, joined_rows
 from simipu.store.shards import write_array
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from simipu.pipelines.plan import Plan
     from simipu.records import SourceInfo
     from simipu.store.storage import LocalStorage
 
-Tables = dict[str, tuple[schema.ArraySpec, npt.NDArray[Any]]]
+Table = npt.NDArray[Any]
+
+COUNTED = ("lidar/count", "camera/valid", "camera/nbytes")
+"""Arrays whose sums the root document has."""
 
 
 def finalise(storage: LocalStorage, plan: Plan, fragments: Fragments, info: SourceInfo) -> None:
@@ -28,8 +33,9 @@ def finalise(storage: LocalStorage, plan: Plan, fragments: Fragments, info: Sour
 
     Raises:
         SourceError: every frame was left out.
+        IncompleteError: the work of a task is lost.
     """
-    done = [fragment for task in plan.tasks if (fragment := fragments.read(task.name))]
+    done = fragments.read_all(task.name for task in plan.tasks)
     files = [file for fragment in done for file in fragment.files]
     skipped = [asdict(entry) for entry in plan.skipped]
     for fragment in done:
@@ -43,39 +49,39 @@ def finalise(storage: LocalStorage, plan: Plan, fragments: Fragments, info: Sour
             f"{skipped[0]['path']}: {skipped[0]['reason']}",
             fix="Mend the files, and run the command again with --overwrite.",
         )
-    tables = _frame_tables(rows, plan, info, frames_per_task)
-    tables |= _scene_tables(plan, frames_per_task)
-    for spec, table in tables.values():
+    arrays: list[tuple[schema.ArraySpec, int]] = []
+    totals: dict[str, int] = {}
+    for spec, table in _tables(rows, plan, info, frames_per_task):  # one at a time in memory
         files += write_array(storage, spec, table)
-    arrays = [(spec, len(table)) for spec, table in tables.values()]
+        arrays.append((spec, len(table)))
+        if spec.path in COUNTED:
+            totals[spec.path] = int(table.sum())
     arrays += [(spec, plan.point_rows) for spec in schema.point_arrays(info.point_columns)]
     arrays.append((schema.IMAGE_DATA, plan.image_rows))
     files += write_metadata(storage, arrays)
     # Of blocks that were converted, and then again because their source had changed.
     for path in set(storage.files()) - {file.path for file in files}:
         (storage.root / path).unlink()
-    commit(storage, _attributes(plan, info, tables, skipped), arrays, files)
+    frames, scenes = sum(frames_per_task), len(_frames_per_scene(plan, frames_per_task))
+    attributes = _attributes(plan, info, frames, scenes, totals, skipped)
+    commit(storage, attributes, arrays, files)
 
 
-def _frame_tables(
-    rows: dict[str, list[npt.NDArray[Any]]],
-    plan: Plan,
-    info: SourceInfo,
-    frames_per_task: list[int],
-) -> Tables:
+def _tables(
+    rows: dict[str, list[Table]], plan: Plan, info: SourceInfo, frames_per_task: list[int]
+) -> Iterator[tuple[schema.ArraySpec, Table]]:
+    """Every array with one row a frame or scene; takes the parts of each out of ``rows``."""
     ids = [text for part in rows["frames/id"] for text in schema.decode_text(part)]
     width = max(len(text.encode()) for text in ids)
-    tables: Tables = {}
     for spec in schema.frame_arrays(len(info.cameras), width):
         if spec.path == "frames/id":
-            table: npt.NDArray[Any] = schema.encode_text(ids, width)
+            yield spec, schema.encode_text(ids, width)
         elif spec.path == "frames/scene":
             scenes = _scene_numbers(plan, frames_per_task)
-            table = np.repeat(np.asarray(scenes, spec.dtype), frames_per_task)
+            yield spec, np.repeat(np.asarray(scenes, spec.dtype), frames_per_task)
         else:
-            table = np.concatenate(rows.pop(spec.path))
-        tables[spec.path] = (spec, table)
-    return tables
+            yield spec, np.concatenate(rows.pop(spec.path))
+    yield from _scene_tables(plan, frames_per_task)
 
 
 def _scene_numbers(plan: Plan, frames_per_task: list[int]) -> list[int]:
@@ -93,7 +99,9 @@ def _frames_per_scene(plan: Plan, frames_per_task: list[int]) -> dict[int, int]:
     return frames
 
 
-def _scene_tables(plan: Plan, frames_per_task: list[int]) -> Tables:
+def _scene_tables(
+    plan: Plan, frames_per_task: list[int]
+) -> Iterator[tuple[schema.ArraySpec, Table]]:
     frames = _frames_per_scene(plan, frames_per_task)
     names = [plan.scenes[scene].name for scene in frames]
     splits = [plan.scenes[scene].split for scene in frames]
@@ -108,15 +116,17 @@ def _scene_tables(plan: Plan, frames_per_task: list[int]) -> Tables:
         counts,
     ]
     specs = schema.scene_arrays(name_bytes, split_bytes)
-    return {spec.path: (spec, rows) for spec, rows in zip(specs, values, strict=True)}
+    yield from zip(specs, values, strict=True)
 
 
 def _attributes(
-    plan: Plan, info: SourceInfo, tables: Tables, skipped: list[dict[str, Any]]
+    plan: Plan,
+    info: SourceInfo,
+    frames: int,
+    scenes: int,
+    totals: Mapping[str, int],
+    skipped: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    def total(path: str) -> int:
-        return int(tables[path][1].sum())
-
     return {
         "converter": {"simipu": simipu.__version__},
         "plan": {"sha256": plan.sha256, "identity": dict(plan.identity)},
@@ -139,11 +149,11 @@ def _attributes(
             "missing": {"time": schema.MISSING_TIME_NS, "pose": "NaN"},
         },
         "counts": {
-            "frames": len(tables["lidar/count"][1]),
-            "scenes": len(tables["scenes/count"][1]),
-            "points": total("lidar/count"),
-            "images": total("camera/valid"),
-            "image_bytes": total("camera/nbytes"),
+            "frames": frames,
+            "scenes": scenes,
+            "points": totals["lidar/count"],
+            "images": totals["camera/valid"],
+            "image_bytes": totals["camera/nbytes"],
         },
         "skipped": skipped,
         "correspondence": None,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from simipu.errors import IncompleteError
 from simipu.store.schema import STAGING
 from simipu.store.shards import WrittenFile
 
@@ -76,6 +77,24 @@ class Fragments:
         except (FileNotFoundError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
             return None
         return Fragment(rows, files, ledger["notes"])
+
+    def read_all(self, tasks: Iterable[str]) -> list[Fragment]:
+        """What all tasks left, in order.
+
+        Raises:
+            IncompleteError: one of them is not done.
+        """
+        fragments = []
+        for task in tasks:
+            fragment = self.read(task)
+            if fragment is None:
+                raise IncompleteError(
+                    "the work of a block of frames is lost",
+                    where=self._storage.root / self._path(task),
+                    fix="Run the same command again: it does that block once more.",
+                )
+            fragments.append(fragment)
+        return fragments
 
 
 def joined_rows(fragments: Iterable[Fragment]) -> dict[str, list[Array]]:

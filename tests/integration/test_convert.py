@@ -452,6 +452,25 @@ def test_a_shard_lost_before_the_end_is_noticed(raw_root, tmp_path):
     assert not (tmp_path / "s" / "zarr.json").exists()
 
 
+@pytest.mark.parametrize("content", [None, b"", b"PK"])
+def test_lost_work_is_noticed_and_done_again(raw_root, tmp_path, content, monkeypatch):
+    arguments = {"resources": ONE_WORKER, "task_bytes": SMALL_TASK}
+    convert(KittiRaw(raw_root), tmp_path / "a", **arguments)
+    monkeypatch.setattr("simipu.pipelines.convert.finalise", interrupt)
+    with pytest.raises(IncompleteError):
+        convert(KittiRaw(raw_root), tmp_path / "b", **arguments)
+    monkeypatch.undo()
+    victim = sorted(tmp_path.glob("b/.simipu/convert/*.npz"))[2]
+
+    class Losing(KittiRaw):
+        def scan(self):
+            victim.unlink() if content is None else victim.write_bytes(content)
+            return super().scan()
+
+    convert(Losing(raw_root), tmp_path / "b", **arguments)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
 def test_converting_again_keeps_begun_correspondences(raw_root, raw_store, tmp_path, monkeypatch):
     out = tmp_path / "s"
     monkeypatch.setattr(correspond_module, "plan_tasks", small_tasks)
