@@ -74,7 +74,7 @@ class Fragments:
                 rows = {name: archive[name] for name in archive.files}
             ledger = json.loads(rows.pop(_LEDGER).tobytes())
             files = [WrittenFile(**file) for file in ledger["files"]]
-        except (FileNotFoundError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
             return None
         return Fragment(rows, files, ledger["notes"])
 
