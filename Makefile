@@ -35,7 +35,7 @@ demo: $(INSTALLED)
 	set -x; \
 	$(VENV)/bin/simipu-prep kitti-raw --root "$$root" --out $(DEMO)/raw.zarr --limit 20 --overwrite; \
 	$(VENV)/bin/simipu-train $(DEMO)/raw.zarr --out $(DEMO)/run --image-backbone resnet18 \
-	  --steps 20 --batch-size 4; \
+	  --steps 20 --batch-size 4 --frames 0:12 --eval-frames 12:16; \
 	$(VENV)/bin/simipu-viz $(DEMO)/raw.zarr --frame 3 --out $(DEMO)/overlay.png
 	@echo
 	@echo "Done. The store is $(DEMO)/raw.zarr, the weights and the log are in $(DEMO)/run,"
@@ -60,7 +60,7 @@ bench: $(INSTALLED)
 .PHONY: clean
 clean:
 	rm -rf build dist simipu.egg-info $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find simipu pipelines cli tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find simipu pipelines cli tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An installation that was interrupted leaves its marker behind, and is then started afresh.
 $(INSTALLED): pyproject.toml

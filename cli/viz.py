@@ -32,7 +32,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg")
 )
 @click.option(
     "--scale",
-    type=click.IntRange(1, 8),
+    type=click.IntRange(1, 4),
     default=2,
     show_default=True,
     help="Output pixels per image pixel.",

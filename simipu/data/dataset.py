@@ -20,7 +20,7 @@ from simipu.data.augment import (
 )
 from simipu.data.decode import decode_rgb
 from simipu.data.photometric import NO_JITTER, draw_jitter
-from simipu.data.select import choose_pairs, choose_points
+from simipu.data.select import choose_pairs, choose_views
 from simipu.errors import StoreError, UsageError
 
 if TYPE_CHECKING:
@@ -188,8 +188,7 @@ class PairDataset(Dataset[Sample]):
         pairs = choose_pairs(
             rng, uv, found.visible, size=size, cell_px=config.cell_px, count=config.pairs
         )
-        clean = choose_points(rng, len(uv), pairs, count=config.points)
-        augmented = choose_points(rng, len(uv), pairs, count=config.points)
+        clean, augmented = choose_views(rng, len(uv), pairs, count=config.points)
 
         feature = _standardised_intensity(frame.points, found.row)
         kept, moved = _coordinates(frame.points, found.row[clean], found.row[augmented])

@@ -50,22 +50,30 @@ def choose_pairs(
     return rng.permutation(winners)[:count]
 
 
-def choose_points(
+def choose_views(
     rng: np.random.Generator, total: int, pairs: IndexArray, *, count: int
-) -> IndexArray:
-    """Draw distinct points, those of the pairs first and in their order.
+) -> tuple[IndexArray, IndexArray]:
+    """Draw the points of two views of one cloud.
+
+    Both have the points of the pairs, first and in their order. They share no other point: were
+    the surroundings of a pair the same points in both, nothing about shape would be needed to
+    tell that they belong together.
 
     Args:
         rng: source of randomness.
         total: number of points to draw from.
-        pairs: (n,) points that must be among them, n <= count.
-        count: number of points wanted.
+        pairs: (n,) points that must be in both views, n <= count.
+        count: number of points wanted in each view.
 
     Returns:
-        (min(count, total),) indices below ``total``.
+        Two (m,) arrays of indices below ``total``, m <= count: fewer where there are not enough.
     """
     is_pair = np.zeros(total, dtype=np.bool_)
     is_pair[pairs] = True
-    drawn = rng.choice(total, size=min(count, total), replace=False)
+    drawn = rng.choice(total, size=min(2 * count, total), replace=False)
     others = drawn[~is_pair[drawn]]
-    return np.concatenate([pairs, others])[: len(drawn)]
+    half = min(count - len(pairs), len(others) // 2)
+    return (
+        np.concatenate([pairs, others[:half]]),
+        np.concatenate([pairs, others[half : 2 * half]]),
+    )

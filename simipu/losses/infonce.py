@@ -23,25 +23,21 @@ class Contrast(NamedTuple):
     candidates: int
 
 
-def info_nce(a: Tensor, b: Tensor, valid: Tensor | None = None, *, temperature: float) -> Contrast:
+def info_nce(a: Tensor, b: Tensor, *, temperature: float) -> Contrast:
     """Tell each row's partner from all other rows, from ``a`` to ``b`` and back.
 
         L = 1/2M sum_i [ -log softmax_k(a_i . b_k / t)_i  -  log softmax_k(b_i . a_k / t)_i ]
 
-    Rows that are not valid take part in neither numerator nor denominator. Without any valid row
-    the loss is 0 and its gradients are zeros.
+    Without any row the loss is 0 and its gradients are zeros.
 
     Args:
-        a: (R, D) unit vectors.
-        b: (R, D) unit vectors; row i is the partner of ``a[i]``.
-        valid: (R,) bool, or None if all rows are.
+        a: (M, D) unit vectors.
+        b: (M, D) unit vectors; row i is the partner of ``a[i]``.
         temperature: t.
 
     Returns:
-        The loss over the M valid rows.
+        The loss over the M rows.
     """
-    if valid is not None:
-        a, b = a[valid], b[valid]
     candidates = len(a)
     if candidates == 0:
         nothing = (a.sum() + b.sum()) * 0

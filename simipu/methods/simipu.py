@@ -7,13 +7,14 @@ A point p_i of the lidar cloud is seen at the pixel c_i of the image. Three view
     F_i = image(augmented image)_i   the image feature at c_i
 
     intra-modal   u_i = g_intra(f_i)   v_i = g_intra(h_i)   L_intra = InfoNCE(u, v)
-    inter-modal   a_i = g_image(F_i)   b_i = g_point(f_i)   L_inter = InfoNCE(a, b)
+    inter-modal   a_i = g_image(F_i)   b_i = g_point(h_i)   L_inter = InfoNCE(a, b)
                                                             L = L_intra + L_inter
 
 Unlike the released code: pairs are known by the row of the point instead of being matched by
 distance; only points that the camera sees take part; both losses are symmetric and send gradients
-both ways, so that g_point and the point encoder learn from the image; and the point encoder sees
-relative coordinates.
+both ways, so that g_point and the point encoder learn from the image; the point encoder sees
+relative coordinates; and the pixel is compared with the point of the augmented cloud, whose
+directions say nothing about where in the image it lies.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ class SimIPU(nn.Module):
     def __init__(self, image_backbone: str, *, pairs: int) -> None:
         super().__init__()
         self.image_encoder = ImageEncoder(image_backbone)
-        self.point_encoder = PointEncoder(centres=(3 * pairs, 5 * pairs // 4, 5 * pairs // 16))
+        self.point_encoder = PointEncoder(
+            centres=(3 * pairs, max(1, 5 * pairs // 4), max(1, 5 * pairs // 16))
+        )
         self.g_intra = ProjectionHead(self.point_encoder.channels, HIDDEN, EMBEDDING)
         self.g_point = ProjectionHead(self.point_encoder.channels, HIDDEN, EMBEDDING)
         self.g_image = ProjectionHead(self.image_encoder.channels, HIDDEN, EMBEDDING)
@@ -76,7 +79,7 @@ class SimIPU(nn.Module):
         image_features = self.image_encoder(images, batch.uv)[valid]
 
         intra = info_nce(self.g_intra(f), self.g_intra(h), temperature=TEMPERATURE)
-        a, b = self.g_image(image_features), self.g_point(f)
+        a, b = self.g_image(image_features), self.g_point(h)
         inter = info_nce(a, b, temperature=TEMPERATURE)
         return Losses(intra.loss + inter.loss, intra, inter)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _RELATIVE = 4  # offset x, y, z and its length
+_DISTANCES_AT_ONCE = 2**26  # 256 MB in float32
 _INTERPOLATED = 3  # centres that a feature is interpolated from, as in the paper
 
 
@@ -136,7 +137,7 @@ def farthest_points(xyz: Tensor, count: int, *, given: int = 1) -> Tensor:
     batch = torch.arange(len(xyz), device=xyz.device)
     chosen = torch.empty(len(xyz), count, dtype=torch.int64, device=xyz.device)
     chosen[:, :given] = torch.arange(given, device=xyz.device)
-    remaining = _distances(xyz, xyz[:, :given]).amin(dim=2).square_()
+    remaining = distances(xyz, xyz[:, :given]).amin(dim=2).square_()
     # Coordinates one after the other: sums over contiguous rows are several times faster.
     x, y, z = xyz.unbind(-1)
     for place in range(given, count):
@@ -164,15 +165,25 @@ def nearest(centre: Tensor, xyz: Tensor, count: int, *, allowed: Tensor | None =
         (B, M, count) int64 indices, nearest first; where too few points are allowed, the nearest
         one is repeated.
     """
-    distance = _distances(centre, xyz)
-    if allowed is not None:
-        distance.masked_fill_(~allowed[:, None], torch.inf)
-    found = distance.topk(min(count, xyz.shape[1]), dim=2, largest=False)
-    index = torch.where(found.values.isfinite(), found.indices, found.indices[..., :1])
-    missing = count - index.shape[2]
+    wanted = min(count, xyz.shape[1])
+    rows = max(1, _DISTANCES_AT_ONCE // (xyz.shape[0] * xyz.shape[1]))
+    parts = [
+        _nearest_of(part, xyz, wanted, allowed)
+        for part in centre.split(rows, dim=1)  # all distances at once would not fit a GPU
+    ]
+    index = torch.cat(parts, dim=1)
+    missing = count - wanted
     if missing > 0:
         index = torch.cat([index, index[..., :1].expand(-1, -1, missing)], dim=2)
     return index
+
+
+def _nearest_of(centre: Tensor, xyz: Tensor, count: int, allowed: Tensor | None) -> Tensor:
+    distance = distances(centre, xyz)
+    if allowed is not None:
+        distance.masked_fill_(~allowed[:, None], torch.inf)
+    found = distance.topk(count, dim=2, largest=False)
+    return torch.where(found.values.isfinite(), found.indices, found.indices[..., :1])
 
 
 def interpolate(from_xyz: Tensor, feature: Tensor, to_xyz: Tensor) -> Tensor:
@@ -199,6 +210,19 @@ def gather(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(1, flat).view(*index.shape, values.shape[2])
 
 
-def _distances(a: Tensor, b: Tensor) -> Tensor:
-    # Not through a matrix product: far from the origin that loses centimetres.
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    """Distances between all points of two clouds: (B, M, 3) and (B, P, 3) give (B, M, P).
+
+    Not through a matrix product: far from the origin that loses centimetres.
+    """
+    if a.is_cuda:  # cdist's kernel without a product spends a block of threads on each distance
+        return coordinate_distances(a, b)
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
+
+
+def coordinate_distances(a: Tensor, b: Tensor) -> Tensor:
+    """`distances`, coordinate by coordinate."""
+    total = (a[..., None, 0] - b[:, None, :, 0]).square_()
+    for axis in (1, 2):
+        total += (a[..., None, axis] - b[:, None, :, axis]).square_()
+    return total.sqrt_()

@@ -15,7 +15,7 @@ from simipu.data.dataset import PairDataset, SampleConfig
 from simipu.data.decode import decode_rgb
 from simipu.data.loader import BatchPlan, make_loader
 from simipu.data.photometric import IMAGENET_MEAN, IMAGENET_STD, prepare_images
-from simipu.data.select import choose_pairs, choose_points
+from simipu.data.select import choose_pairs, choose_views
 from simipu.errors import StoreError, UsageError
 
 CONFIG = SampleConfig(height=64, width=96, pairs=32, cell_px=6, points=100)
@@ -113,17 +113,22 @@ def test_an_image_without_pairs_is_a_sample_without_valid_rows():
 def test_a_small_cloud_is_filled_with_marked_copies():
     config = dataclasses.replace(CONFIG, points=300)
     dataset = PairDataset(FakeStore(points=120), range(4), config, seed=0, augment=True)
-    cloud = dataset[0, 0].augmented
-    assert cloud.distinct.sum() == 120
-    assert len(torch.unique(cloud.xyz, dim=0)) == 120
-    assert torch.equal(cloud.xyz[120:240], cloud.xyz[:120])
+    sample = dataset[0, 0]
+    cloud, pairs = sample.augmented, int(sample.valid.sum())
+    count = pairs + (120 - pairs) // 2
+    assert cloud.distinct.tolist() == [True] * count + [False] * (300 - count)
+    assert len(torch.unique(cloud.xyz, dim=0)) == count
+    assert torch.equal(cloud.xyz[count : 2 * count], cloud.xyz[:count])
 
 
 def test_intensity_is_standardised_and_may_be_missing():
     config = dataclasses.replace(CONFIG, points=400)
-    whole = PairDataset(FakeStore(), range(1), config, seed=0, augment=True)[0, 0].clean.feature
-    assert abs(whole.mean()) < 1e-5
-    assert abs(whole.std(unbiased=False) - 1) < 1e-5
+    sample = PairDataset(FakeStore(), range(1), config, seed=0, augment=True)[0, 0]
+    pairs = int(sample.valid.sum())
+    clean, others = (view.feature[view.distinct] for view in (sample.clean, sample.augmented))
+    whole = torch.cat([clean, others[pairs:]])  # but for one point where their number is odd
+    assert abs(whole.mean()) < 0.01
+    assert abs(whole.std(unbiased=False) - 1) < 0.01
     store = FakeStore(intensity=False)
     assert not PairDataset(store, range(1), config, seed=0, augment=True)[0, 0].clean.feature.any()
 
@@ -232,22 +237,33 @@ def test_pairs_fill_as_many_cells_as_there_are(count, wanted, cell, seed):
 
 
 @given(total=st.integers(1, 50), share=st.floats(0, 1), count=st.integers(1, 60))
-def test_points_are_distinct_and_begin_with_the_pairs(total, share, count):
+def test_views_share_the_pairs_and_nothing_else(total, share, count):
     rng = np.random.default_rng(0)
     pairs = rng.permutation(total)[: int(share * min(total, count))]
-    chosen = choose_points(rng, total, pairs, count=count)
-    assert len(chosen) == len(set(chosen.tolist())) == min(total, count)
-    assert chosen[: len(pairs)].tolist() == pairs.tolist()
+    views = choose_views(rng, total, pairs, count=count)
+    others = [view[len(pairs) :].tolist() for view in views]
+    for view in views:
+        assert view[: len(pairs)].tolist() == pairs.tolist()
+        assert len(view) == len(set(view.tolist()))
+    assert not set(others[0]) & set(others[1])
+    assert not (set(others[0]) | set(others[1])) & set(pairs.tolist())
+    assert len(others[0]) == len(others[1])
+    free = total - len(pairs)
+    if total >= 2 * count:
+        assert len(others[0]) == count - len(pairs)
+    else:
+        assert len(others[0]) == min(count - len(pairs), free // 2)
 
 
 def test_every_point_has_the_same_chance_of_being_chosen():
     rng = np.random.default_rng(0)
     pairs = np.array([3, 4])
-    drawn = [choose_points(rng, 20, pairs, count=8)[2:] for _ in range(3000)]
-    share = np.bincount(np.concatenate(drawn), minlength=20) / 3000
-    assert not share[pairs].any()
-    others = np.delete(share, pairs)
-    np.testing.assert_allclose(others, 6 / 18, atol=0.05)
+    drawn = [choose_views(rng, 20, pairs, count=8) for _ in range(3000)]
+    for view in zip(*drawn, strict=True):
+        share = np.bincount(np.concatenate([chosen[2:] for chosen in view]), minlength=20) / 3000
+        assert not share[pairs].any()
+        others = np.delete(share, pairs)
+        np.testing.assert_allclose(others, 6 / 18, atol=0.05)
 
 
 def test_the_plan_visits_every_sample_once_an_epoch_and_can_begin_anywhere():

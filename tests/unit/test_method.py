@@ -115,7 +115,7 @@ def test_embeddings_are_those_of_the_losses(method):
     images, batch = make_batch(FakeStore(points=2000))
     method.eval()
     pixels = method.embed_pixels(images, batch.uv)
-    points = method.embed_points(batch.clean, queries=CONFIG.pairs)
+    points = method.embed_points(batch.augmented, queries=CONFIG.pairs)
     assert pixels.shape == points.shape == (4, CONFIG.pairs, 128)
     ones = torch.ones(4, CONFIG.pairs)
     torch.testing.assert_close(pixels.norm(dim=-1), ones)

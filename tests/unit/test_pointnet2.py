@@ -2,8 +2,10 @@ import pytest
 import torch
 
 from simipu.errors import UsageError
+from simipu.models import pointnet2
 from simipu.models.pointnet2 import (
     PointEncoder,
+    coordinate_distances,
     farthest_points,
     gather,
     interpolate,
@@ -46,6 +48,22 @@ def test_nearest_against_the_definition():
                 key=lambda i: float((clouds[b, i] - centres[b, m]).norm()),
             )
             assert found[b, m].tolist() == order[:4]
+
+
+def test_distances_by_coordinate_are_the_distances():
+    """The GPU's way, also far from the origin, and however many are computed at once."""
+    xyz = random(2, 40, 3) + 500
+    expected = torch.cdist(xyz[:, :7].double(), xyz.double())
+    torch.testing.assert_close(
+        coordinate_distances(xyz[:, :7], xyz).double(), expected, atol=1e-3, rtol=1e-4
+    )
+
+
+def test_nearest_in_parts_is_nearest(monkeypatch):
+    xyz = random(2, 40, 3)
+    whole = nearest(xyz[:, :9], xyz, 5)
+    monkeypatch.setattr(pointnet2, "_DISTANCES_AT_ONCE", 2 * 40 * 2)
+    assert torch.equal(nearest(xyz[:, :9], xyz, 5), whole)
 
 
 def test_nearest_far_from_the_origin():
