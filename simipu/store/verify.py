@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -56,14 +57,13 @@ def verify(
             raise  # it is about the store as a whole
         return [Fault(where.relative_to(path).as_posix(), error.what)]
     total = sum(file.size for file in files)
-
-    def check(file: WrittenFile) -> Fault | None:
-        fault = _check_file(path, file)
-        progress(file.size, total)
-        return fault
-
+    progress(0, total)
+    faults = []
     with ThreadPoolExecutor(threads) as pool:
-        faults = [fault for fault in pool.map(check, files) if fault is not None]
+        for file, fault in zip(files, pool.map(partial(_check_file, path), files), strict=True):
+            progress(file.size, total)
+            if fault is not None:
+                faults.append(fault)
     known = {file.path for file in files}
     known |= {schema.ROOT_DOCUMENT, root.attributes["manifest"]["path"]}
     if (path / schema.STAGING).is_dir():
