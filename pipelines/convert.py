@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import errno
-import json
-import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from simipu.errors import IncompleteError, SimipuError, SourceError, UsageError
+from simipu.errors import IncompleteError, SourceError
+from simipu.pipelines import destination
 from simipu.pipelines.cluster import run_tasks
 from simipu.pipelines.finalise import finalise
-from simipu.pipelines.plan import ConvertTask, Plan, make_plan, relative_to_root
+from simipu.pipelines.plan import ConvertTask, make_plan, relative_to_root
 from simipu.records import FrameRef, Skipped, SourceInfo
-from simipu.store import extents, lock, schema
-from simipu.store.commit import canonical_json, read_root, remove_work
+from simipu.store import extents, lock
 from simipu.store.fragment import Fragments
 from simipu.store.storage import LocalStorage
 from simipu.store.writer import FrameWriter
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], object]
 """Called with (what is done, frames done now or 0 to begin, frames in all)."""
 
-JOB = "convert"
-IDENTITY = f"{schema.STAGING}/identity.json"
 _FAULTS_SHOWN = 5
 
 
@@ -86,9 +82,9 @@ def convert(
         raise _faults_error(faults, source.root)
     if not plan.tasks:
         raise SourceError("no frame is left to convert", where=source.root)
-    refuse_foreign(out)
+    destination.refuse_foreign(out)
     storage = LocalStorage(out)
-    fragments = Fragments(storage, JOB)
+    fragments = Fragments(storage, destination.JOB)
 
     def count(tasks: Iterable[ConvertTask]) -> int:
         return sum(len(task.frames) for task in tasks)
@@ -98,7 +94,7 @@ def convert(
 
     total = count(plan.tasks)
     with lock.writing(out) as run, stopping(done_so_far, total, out):
-        if not _begin(storage, plan, overwrite=overwrite):
+        if not destination.begin(storage, plan, overwrite=overwrite):
             return
         pending = [task for task in plan.tasks if not _is_done(fragments, task, skip_bad=skip_bad)]
         progress("convert", total - count(pending), total)
@@ -108,96 +104,7 @@ def convert(
         ):
             progress("convert", frames, total)
         finalise(storage, plan, fragments, source.info)
-        _remove_job(storage)
-
-
-def refuse_foreign(out: Path) -> None:
-    """Refuse to write where something else is.
-
-    Raises:
-        UsageError: ``out`` exists and is neither a store, nor one in the making, nor empty; or
-            it holds files that are not a store's, which overwriting would delete.
-    """
-    if not out.exists():
-        return
-    fix = "Give another --out, or move it away yourself."
-    if not out.is_dir():
-        raise UsageError("exists and is not a store", where=out, fix=fix)
-    names = sorted(path.name for path in out.iterdir())
-    foreign = [name for name in names if not schema.is_store_entry(name)]
-    if foreign:
-        raise UsageError(
-            f"exists and cannot be written to: {foreign[0]} is no part of a store",
-            where=out,
-            fix=fix,
-        )
-    if names and schema.STAGING not in names:
-        try:
-            read_root(LocalStorage(out))
-        except SimipuError as error:
-            raise UsageError(
-                f"exists and cannot be written to: {error.what}", where=out, fix=fix
-            ) from None
-
-
-def _begin(storage: LocalStorage, plan: Plan, *, overwrite: bool) -> bool:
-    """Make the store ready for the plan; False where there is nothing to do."""
-    if (storage.root / schema.ROOT_DOCUMENT).exists():
-        if not overwrite:
-            _refuse_another(storage, plan)
-            _remove_job(storage)
-            return False
-    elif (storage.root / IDENTITY).exists():
-        begun = json.loads(storage.read(IDENTITY))
-        other = _differing(begun, plan.identity)
-        if not other:
-            return True
-        if not overwrite:
-            raise UsageError(
-                f"a conversion with another {', '.join(other)} was begun here",
-                where=storage.root,
-                fix="Run the first command again, or add --overwrite to start over.",
-            )
-    _clear(storage)
-    storage.write(IDENTITY, canonical_json(plan.identity))
-    return True
-
-
-def _refuse_another(storage: LocalStorage, plan: Plan) -> None:
-    made = read_root(storage).attributes["plan"]
-    if made["sha256"] == plan.sha256:
-        return
-    other = _differing(made["identity"], plan.identity)
-    what = f"with another {', '.join(other)}" if other else "from other files"
-    raise UsageError(
-        f"this store was made {what}",
-        where=storage.root,
-        fix="Give another --out, or add --overwrite to replace it.",
-    )
-
-
-def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    as_json = json.loads(canonical_json(other))
-    return sorted(name for name in {*one, *as_json} if one.get(name) != as_json.get(name))
-
-
-def _clear(storage: LocalStorage) -> None:
-    """Remove all content, the root first, so that what is left never looks like a store."""
-    (storage.root / schema.ROOT_DOCUMENT).unlink(missing_ok=True)
-    remove_work(storage)
-    for path in storage.root.iterdir():
-        if path.name == schema.STAGING:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
-def _remove_job(storage: LocalStorage) -> None:
-    """Remove what a finished conversion leaves, but not the work of other jobs."""
-    (storage.root / IDENTITY).unlink(missing_ok=True)
-    shutil.rmtree(storage.root / schema.STAGING / JOB, ignore_errors=True)
+        destination.end(storage)
 
 
 def _is_done(fragments: Fragments, task: ConvertTask, *, skip_bad: bool) -> bool:
@@ -249,8 +156,8 @@ def _convert_block(
                     skipped.append(_skipped(ref, error, source.root))
                     continue
                 writer.append(frame)
-        notes = {"scene": task.scene, "skipped": [asdict(entry) for entry in skipped]}
-        Fragments(storage, JOB).write(task.name, writer.fragment(notes))
+        notes = {"skipped": [asdict(entry) for entry in skipped]}
+        Fragments(storage, destination.JOB).write(task.name, writer.fragment(notes))
     return len(task.frames)
 
 

@@ -169,7 +169,7 @@ def nearest(centre: Tensor, xyz: Tensor, count: int, *, allowed: Tensor | None =
     rows = max(1, _DISTANCES_AT_ONCE // (xyz.shape[0] * xyz.shape[1]))
     parts = [
         _nearest_of(part, xyz, wanted, allowed)
-        for part in centre.split(rows, dim=1)  # all distances at once would not fit a GPU
+        for part in torch.split(centre, rows, dim=1)  # all distances at once would not fit a GPU
     ]
     index = torch.cat(parts, dim=1)
     missing = count - wanted

@@ -61,9 +61,9 @@ def measure_retrieval(method: SimIPU, dataset: PairDataset, device: torch.device
     control_hits: list[Tensor] = []
     try:
         for index in np.linspace(0, len(dataset) - 1, min(len(dataset), MAX_IMAGES)).round():
-            own, control = _ask_image(method, dataset, int(index), device)
-            hits += own
-            control_hits += control
+            with_own, with_other = _ask_image(method, dataset, int(index), device)
+            hits += with_own
+            control_hits += with_other
     finally:
         method.train(was_training)
     if not hits:
