@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
+from multiprocessing import forkserver, parent_process, resource_tracker
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from simipu.data.dataset import PairDataset, Sample, SampleKey
-from simipu.errors import UsageError
+from simipu.errors import SimipuError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,26 +60,75 @@ class BatchPlan(Sampler[list[SampleKey]]):
             yield [(epoch, int(index)) for index in chosen]
 
 
+class _Batches(Dataset[Sample | SimipuError | OSError]):
+    """Whole batches; a fault is returned: raised, it would end as the text of a traceback."""
+
+    def __init__(self, dataset: PairDataset) -> None:
+        self._dataset = dataset
+
+    def __getitem__(self, keys: list[SampleKey]) -> Sample | SimipuError | OSError:
+        try:
+            batch: Sample = default_collate([self._dataset[key] for key in keys])
+        except (SimipuError, OSError) as error:
+            return error
+        return batch
+
+
 def make_loader(
     dataset: PairDataset, plan: BatchPlan, *, workers: int, pin_memory: bool
-) -> DataLoader[Sample]:
+) -> Iterator[Sample]:
     """The batches of ``plan``, made by ``workers`` processes: `Sample`s with a leading dimension.
 
-    Workers are never forked: a forked process inherits locks and file handles of threads that do
-    not exist in it. With no workers the samples are made in the calling process.
+    Workers are never forked from this process: they would inherit locks and file handles of threads
+    that do not exist in them. With no workers the samples are made in the calling process.
+
+    Raises:
+        StoreError, OSError: the data of a batch are damaged, or cannot be read.
     """
-    return DataLoader(
-        dataset,
-        batch_sampler=plan,
+    if workers:
+        _start_forkserver()
+    loader = DataLoader(
+        _Batches(dataset),
+        batch_size=None,
+        sampler=plan,
         num_workers=workers,
         multiprocessing_context="forkserver" if workers else None,
         pin_memory=pin_memory,
-        worker_init_fn=_ignore_interrupt if workers else None,
+        worker_init_fn=_end_with_trainer if workers else None,
         # Its own generator: the loader must not advance the global one.
         generator=torch.Generator(),
     )
+    for batch in loader:
+        if isinstance(batch, Exception):
+            raise batch
+        yield batch
 
 
-def _ignore_interrupt(_worker: int) -> None:
-    # Ctrl-C reaches the whole process group; the training process alone decides how to end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _start_forkserver() -> None:
+    """Start the parent of all workers with SIGINT and SIGTERM blocked, which they inherit.
+
+    Ctrl-C and batch systems signal the whole process group; the training process alone decides how
+    to end. The mask holds from the first moment, and PyTorch's handlers do not undo it.
+    """
+    resource_tracker.ensure_running()  # to start it later would unblock the signals
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end_with_trainer(_worker: int) -> None:
+    """End this worker when the training process is killed.
+
+    PyTorch's workers wait for the end of the forkserver, which waits for the end of its workers.
+    """
+    trainer = parent_process()
+    if trainer is None:
+        raise RuntimeError("not called in a worker")
+
+    def wait() -> None:
+        trainer.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

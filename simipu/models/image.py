@@ -21,8 +21,8 @@ class ImageEncoder(nn.Module):
     """Feature maps of a timm backbone, and the hypercolumn at given pixels.
 
     Args:
-        backbone: name of a timm model with feature maps, e.g. "resnet50". Its weights are random:
-            nothing is downloaded.
+        backbone: name of a timm model, e.g. "resnet50", that takes images of any size and has
+            feature maps (B, C, h, w). Its weights are random: nothing is downloaded.
         strides: strides in pixels of the feature maps that make up the hypercolumn, ascending.
             The last should be the backbone's coarsest, else deeper layers stay untrained.
 
@@ -30,7 +30,7 @@ class ImageEncoder(nn.Module):
         channels: length of a hypercolumn.
 
     Raises:
-        UsageError: timm has no such backbone, or the backbone no such strides.
+        UsageError: timm has no such backbone, or the backbone no such maps.
     """
 
     def __init__(self, backbone: str, strides: Sequence[int] = STRIDES) -> None:
@@ -56,6 +56,7 @@ class ImageEncoder(nn.Module):
         self._levels = [last[stride] for stride in strides]
         widths: list[int] = info.channels()
         self.channels = sum(widths[level] for level in self._levels)
+        self._try_out(backbone, strides, [widths[level] for level in self._levels])
 
     def forward(self, images: Tensor, uv: Tensor) -> Tensor:
         """Hypercolumns at pixels.
@@ -71,6 +72,32 @@ class ImageEncoder(nn.Module):
         size = (images.shape[2], images.shape[3])
         columns = [sample_features(maps[level], uv, size) for level in self._levels]
         return torch.cat(columns, dim=-1)
+
+    @torch.no_grad()
+    def _try_out(self, name: str, strides: Sequence[int], widths: Sequence[int]) -> None:
+        """Some backbones put channels last, and some take images of one size only."""
+        side = 2 * max(strides)
+        expected = [
+            (1, width, side // stride, 2 * side // stride)
+            for width, stride in zip(widths, strides, strict=True)
+        ]
+        self.backbone.eval()  # the trial must not enter the statistics of batch norm
+        try:
+            maps = self.backbone(torch.zeros(1, 3, side, 2 * side))
+        except Exception as error:  # each model checks the size in its own way
+            raise _unsuitable(name, f"it fails at {side} x {2 * side} px: {error}") from error
+        finally:
+            self.backbone.train()
+        found = [tuple(maps[level].shape) for level in self._levels]
+        if found != expected:
+            raise _unsuitable(name, f"its feature maps are {found} instead of {expected}")
+
+
+def _unsuitable(backbone: str, why: str) -> UsageError:
+    return UsageError(
+        f"the backbone {backbone!r} cannot serve: {why}",
+        fix="Choose another with --image-backbone, e.g. resnet50.",
+    )
 
 
 def sample_features(features: Tensor, uv: Tensor, image_size: tuple[int, int]) -> Tensor:

@@ -4,33 +4,51 @@ from __future__ import annotations
 
 import os
 import pickle
-from typing import TYPE_CHECKING, Any
+import zipfile
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import torch
 
 from simipu.errors import SimipuError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
 
 KEPT = 3
-_PATTERN = "step-*.pt"
+_PATTERN = f"step-{'[0-9]' * 9}.pt"
 
 
-def save_checkpoint(folder: Path, step: int, state: Mapping[str, object]) -> Path:
-    """Write ``state`` as the checkpoint of ``step`` and delete all but the last three.
+class State(TypedDict):
+    """What a checkpoint holds: tensors, numbers, strings and containers of them.
+
+    Attributes:
+        step: number of finished steps.
+        config: the settings of the run, as `TrainConfig.to_json` gives them.
+        store_fingerprint: of the store that was trained on.
+        method, optimizer: their state dictionaries.
+        rng: state of PyTorch's generator on the CPU.
+    """
+
+    step: int
+    config: dict[str, object]
+    store_fingerprint: str
+    method: dict[str, Any]
+    optimizer: dict[str, Any]
+    rng: torch.Tensor
+
+
+def save_checkpoint(folder: Path, state: State) -> Path:
+    """Write ``state`` as the checkpoint of its step and delete all but the last three.
 
     The file gets its name only when it is complete and on the disk, so that an interruption at any
     moment leaves the earlier checkpoints as they were.
 
     Args:
         folder: created if missing.
-        step: number of finished steps.
-        state: tensors, numbers, strings and containers of them; nothing else can be read back.
+        state: nothing but what `State` says can be read back.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{step:09d}.pt"
+    path = folder / f"step-{state['step']:09d}.pt"
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         torch.save(dict(state), file)
@@ -48,17 +66,28 @@ def list_checkpoints(folder: Path) -> list[Path]:
     return sorted(folder.glob(_PATTERN))
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def load_checkpoint(path: Path) -> State:
     """Read a checkpoint to the CPU, without running any code that it may contain.
 
     Raises:
         SimipuError: the file is damaged or not a checkpoint.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()  # torch.load does not compare the checksums
+        if damaged is not None:
+            raise _damaged(path)
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
         raise _damaged(path) from error
-    if not isinstance(state, dict) or "step" not in state:
+    if not isinstance(state, dict) or state.keys() != State.__required_keys__:
         raise _damaged(path)
     return state
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import re
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from simipu.data.dataset import SampleConfig
+from simipu.data.dataset import IMAGE_STRIDE, SampleConfig
 from simipu.errors import UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from simipu.store.reader import Store
 
 PRESETS = ("fixed",)
+_LARGEST_INTEGER = 2**63 - 1  # in a tensor, a checkpoint, or a length
 
 # These change how a run is executed or watched, not what it computes: they may differ on resuming.
 _FREE_ON_RESUME = frozenset(
@@ -43,7 +45,7 @@ class TrainConfig:
         lr: peak learning rate.
         weight_decay: of AdamW, on weights but not on norms and biases.
         clip_norm: largest norm of the gradient.
-        seed: of every random choice.
+        seed: of every random choice; below 2^63.
         workers: processes that make samples; 0 makes them in the training process.
         device: "auto", "cpu", "cuda" or "cuda:N".
         log_every, eval_every, checkpoint_every: intervals in steps.
@@ -93,10 +95,22 @@ class TrainConfig:
             if getattr(self, name) < 0:
                 raise UsageError(f"{_option(name)} is {getattr(self, name)}", fix="Give 0 or more.")
         for name in ("lr", "clip_norm"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(
                     f"{_option(name)} is {getattr(self, name)}", fix="Give a positive number."
                 )
+        for name in ("seed", "steps", "epochs"):
+            if (getattr(self, name) or 0) > _LARGEST_INTEGER:
+                raise UsageError(
+                    f"{_option(name)} is {getattr(self, name)}",
+                    fix=f"Give at most {_LARGEST_INTEGER}.",
+                )
+        if self.batch_size * self.sample.height * self.sample.width <= IMAGE_STRIDE**2:
+            raise UsageError(
+                f"a single image of {IMAGE_STRIDE} x {IMAGE_STRIDE} px is too little for batch "
+                "norm: one cell remains of it in the coarsest feature map",
+                fix="Choose a larger --batch-size or --image-size.",
+            )
 
     def to_json(self) -> dict[str, object]:
         """The settings as plain values for JSON."""

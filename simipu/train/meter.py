@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -74,9 +75,12 @@ class Meter:
         self._clear()
         return record
 
-    def restart_clock(self) -> None:
-        """Forget the time that passed since the last record: it was not spent on training."""
-        self._begin = time.perf_counter()
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What is done meanwhile is no training, and its time does not count."""
+        begin = time.perf_counter()
+        yield
+        self._begin += time.perf_counter() - begin
 
     def _clear(self) -> None:
         self._values: list[Tensor] = []

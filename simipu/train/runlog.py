@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Self
 
@@ -22,16 +23,22 @@ class RunLog:
     Args:
         run: the run folder.
         step: number of steps that are already finished; with 0 the records begin anew.
+
+    Attributes:
+        last: the last record that an earlier attempt left, its "step" included; empty if none did.
     """
 
     def __init__(self, run: Path, *, step: int) -> None:
-        path = run / "log.jsonl"
+        path, board = run / "log.jsonl", run / "tensorboard"
+        self.last: Record = {}
         if step:
-            _truncate(path, step)
+            self.last = _truncate(path, step)
         else:
             path.unlink(missing_ok=True)
+            if board.exists():
+                shutil.rmtree(board)
         self._file = path.open("a", encoding="utf-8")
-        self._board = SummaryWriter(str(run / "tensorboard"), purge_step=step + 1 if step else None)
+        self._board = SummaryWriter(str(board), purge_step=step + 1 if step else None)
 
     def __enter__(self) -> Self:
         return self
@@ -59,16 +66,21 @@ def _finite(value: float | int | None) -> float | int | None:
     return value if value is None or math.isfinite(value) else None
 
 
-def _truncate(path: Path, step: int) -> None:
+def _truncate(path: Path, step: int) -> Record:
+    """Drop the records beyond ``step``; the last of the others is returned."""
     kept = []
+    last: Record = {}
     # No log to truncate: it was deleted, and is begun anew.
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     for line in text.splitlines():
         try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
+            record = json.loads(line)
         except ValueError:  # a line cut off by a crash
             continue
+        if record["step"] <= step:
+            kept.append(line + "\n")
+            last = record
     partial = path.with_suffix(".partial")
     partial.write_text("".join(kept), encoding="utf-8")
     partial.replace(path)
+    return last

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -18,11 +18,12 @@ from simipu.data.loader import BatchPlan, make_loader
 from simipu.data.photometric import prepare_images
 from simipu.errors import IncompleteError, SimipuError, StoreError, UsageError
 from simipu.methods.simipu import Losses, SimIPU
-from simipu.train.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from simipu.train.checkpoint import State, list_checkpoints, load_checkpoint, save_checkpoint
 from simipu.train.config import TrainConfig, check_disjoint, parse_frames, write_run_config
 from simipu.train.meter import Meter
 from simipu.train.optim import learning_rate, make_optimizer
 from simipu.train.retrieval import measure_retrieval
+from simipu.train.runfolder import check_run_folder, hold_run_folder
 from simipu.train.runlog import Record, RunLog
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ class Trainer:
     """One run of pre-training, in a folder of its own.
 
     The folder holds ``config.json`` (settings, versions, the store's fingerprint), ``log.jsonl``,
-    ``tensorboard/`` and ``checkpoints/``. On the CPU a run that was interrupted and resumed ends
-    with the same weights, bit for bit, as one that was not.
+    ``tensorboard/`` and ``checkpoints/``. One process at a time trains in it. On the CPU a run that
+    was interrupted and resumed ends with the same weights, bit for bit, as one that was not.
 
     Args:
         config: the settings.
@@ -52,7 +53,8 @@ class Trainer:
         steps: number of steps of the whole run.
 
     Raises:
-        UsageError: the settings do not fit the store, each other, or the run to be resumed.
+        UsageError: the settings do not fit the store, each other, or the run to be resumed, or
+            ``run`` is no place for a run.
         StoreError: the store has no correspondences or none of the frames has an image.
     """
 
@@ -60,6 +62,7 @@ class Trainer:
         self.config = config
         self.store = store
         self.run = run
+        check_run_folder(run)
         self.device = _choose_device(config.device)
         self.step = 0
 
@@ -97,24 +100,25 @@ class Trainer:
         Raises:
             IncompleteError: SIGINT or SIGTERM came; a checkpoint was written first.
             StoreError: an image is damaged, or no image has a visible point.
-            SimipuError: the loss is not finite any more.
+            SimipuError: the loss or its gradient is not finite any more.
+            UsageError: another process is training in the run folder, or was meanwhile.
         """
         config = self.config
-        write_run_config(self.run, config, self.store)
-        loader = make_loader(
-            self._dataset,
-            self._plan(),
-            workers=config.workers,
-            pin_memory=self.device.type == "cuda",
-        )
-        with RunLog(self.run, step=self.step) as log, _stop_requests() as stop:
+        with hold_run_folder(self.run), _stop_requests() as stop, self._open_log() as log:
+            loader = make_loader(
+                self._dataset,
+                self._plan(),
+                workers=config.workers,
+                pin_memory=self.device.type == "cuda",
+            )
 
             def report(record: Record) -> None:
                 log.write(self.step, record)
                 listener(self.step, record)
 
             # Before the first step, and where an interruption came between checkpoint and this.
-            if self._due(config.eval_every):
+            measured = log.last.get("step") == self.step and "retrieval/pixels" in log.last
+            if self._due(config.eval_every) and not measured:
                 self._evaluate(report)
             self.method.train()
             meter = Meter()
@@ -130,7 +134,7 @@ class Trainer:
                 else:
                     listener(self.step, {})
                 if self._due(config.checkpoint_every) or stopping:
-                    self._save(losses)
+                    self._save()
                 if stopping and self.step < self.steps:
                     raise IncompleteError(
                         f"stopped at step {self.step} of {self.steps}",
@@ -138,8 +142,18 @@ class Trainer:
                         fix="Run the same command with --resume to continue.",
                     )
                 if self._due(config.eval_every):
-                    self._evaluate(report)
-                    meter.restart_clock()
+                    with meter.paused():
+                        self._evaluate(report)
+
+    def _open_log(self) -> RunLog:
+        if self._newest_checkpoint() != self._newest:
+            raise UsageError(
+                "another process has trained in this folder since this one began",
+                where=self.run,
+                fix="Start again with --resume, or choose another --out.",
+            )
+        write_run_config(self.run, self.config, self.store)
+        return RunLog(self.run, step=self.step)
 
     def _due(self, interval: int) -> bool:
         return self.step % interval == 0 or self.step == self.steps
@@ -168,6 +182,13 @@ class Trainer:
         self._optimizer.zero_grad()
         losses.total.backward()  # type: ignore[no-untyped-call]
         norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.config.clip_norm)
+        if not torch.stack([losses.total.detach(), norm]).isfinite().all():
+            raise SimipuError(
+                f"the loss of step {self.step + 1} is {losses.total.item()}, "
+                f"the norm of its gradient {norm.item()}",
+                where=self.run,
+                fix="Begin anew with a lower --lr and another --out.",
+            )
         self._optimizer.step()
         return losses, norm
 
@@ -184,9 +205,9 @@ class Trainer:
             result = measure_retrieval(self.method, self._held_out, self.device)
             report({f"retrieval/{name}": value for name, value in asdict(result).items()})
 
-    def _find_state(self, *, resume: bool) -> dict[str, Any] | None:
-        checkpoints = list_checkpoints(self._checkpoints)
-        if not checkpoints:
+    def _find_state(self, *, resume: bool) -> State | None:
+        self._newest = self._newest_checkpoint()
+        if self._newest is None:
             return None
         if not resume:
             raise UsageError(
@@ -194,7 +215,7 @@ class Trainer:
                 where=self.run,
                 fix="Add --resume to continue that run, or choose another --out.",
             )
-        state = load_checkpoint(checkpoints[-1])
+        state = load_checkpoint(self._newest)
         differences = self.config.differences(state["config"])
         if state["store_fingerprint"] != self.store.fingerprint:
             differences.append("the content of the store")
@@ -210,14 +231,11 @@ class Trainer:
     def _checkpoints(self) -> Path:
         return self.run / "checkpoints"
 
-    def _save(self, losses: Losses) -> None:
-        if not math.isfinite(losses.total.item()):
-            raise SimipuError(
-                f"the loss is {losses.total.item()} at step {self.step}",
-                where=self.run,
-                fix="Choose a lower --lr; the checkpoints before this step are still there.",
-            )
-        state = {
+    def _newest_checkpoint(self) -> Path | None:
+        return next(reversed(list_checkpoints(self._checkpoints)), None)
+
+    def _save(self) -> None:
+        state: State = {
             "step": self.step,
             "config": self.config.to_json(),
             "store_fingerprint": self.store.fingerprint,
@@ -225,9 +243,9 @@ class Trainer:
             "optimizer": self._optimizer.state_dict(),
             "rng": torch.get_rng_state(),
         }
-        save_checkpoint(self._checkpoints, self.step, state)
+        self._newest = save_checkpoint(self._checkpoints, state)
 
-    def _restore(self, state: dict[str, Any]) -> None:
+    def _restore(self, state: State) -> None:
         self.step = state["step"]
         self.method.load_state_dict(state["method"])
         self._optimizer.load_state_dict(state["optimizer"])
@@ -237,14 +255,17 @@ class Trainer:
 def _choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
+    if not re.fullmatch(r"cpu|cuda(:\d{1,2})?", name):
         raise UsageError(
             f"there is no device {name!r}", fix="Choose --device auto, cpu, cuda or cuda:N."
-        ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("PyTorch finds no CUDA device", fix="Choose --device cpu.")
+        )
+    device = torch.device(name)
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise UsageError(
+            f"there is no device {name!r}: PyTorch finds {count} CUDA devices",
+            fix="Choose --device auto, cpu, or cuda:N with a smaller N.",
+        )
     return device
 
 

@@ -23,6 +23,7 @@ from simipu.pipelines.convert import convert
 from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 from simipu.train.checkpoint import list_checkpoints, load_checkpoint
+from simipu.train.config import PRESETS
 
 TRAIN = Path(sys.executable).with_name("simipu-train")
 TINY = (
@@ -47,6 +48,11 @@ def test_help_shows_an_example_and_loads_nothing_heavy():
     assert exit_code == 0
     for part in ("simipu-train raw.zarr --out runs/a", "--resume", "--eval-frames", "--debug"):
         assert part in text
+
+
+def test_the_presets_are_those_of_the_trainer():
+    (option,) = (option for option in main.params if option.name == "preset")
+    assert tuple(option.type.choices) == PRESETS
 
 
 def test_a_store_is_trained_on(raw_store, tmp_path):
@@ -85,6 +91,60 @@ def test_how_every_command_ends(error, expected, message):
     assert "Traceback" in debug.stderr
 
 
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+
+
+def begin(command: list[str], out: Path, *, records: int) -> subprocess.Popen:
+    """Start a run in a process group of its own, and wait for records in its log."""
+    process = subprocess.Popen(
+        command, env=ENVIRONMENT, stderr=subprocess.PIPE, start_new_session=True
+    )
+    log = out / "log.jsonl"
+    deadline = time.monotonic() + 120
+    while not (log.exists() and log.read_text().count("\n") >= records):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "records", "delay_s"),
+    [
+        (signal.SIGINT, 0, 0.0),  # about when the forkserver is started
+        (signal.SIGTERM, 0, 0.7),  # while the workers load their modules
+        (signal.SIGINT, 0, 1.5),
+        (signal.SIGTERM, 5, 0.0),
+    ],
+)
+def test_a_signal_to_the_whole_process_group_stops_with_a_checkpoint(
+    raw_store, tmp_path, number, records, delay_s
+):
+    """As Ctrl-C, Slurm, systemd and docker send it."""
+    options = ["--steps", "10000", "--workers", "1", "--log-every", "1", *TINY]
+    command = [str(TRAIN), str(raw_store), "--out", str(tmp_path / "run"), *options]
+    process = begin(command, tmp_path / "run", records=records)
+    time.sleep(delay_s)
+    os.killpg(process.pid, number)
+    _, message = process.communicate(timeout=60)
+    assert process.returncode == 3, message
+    assert b"Run the same command with --resume to continue." in message
+    assert b"Traceback" not in message
+    assert last_state(tmp_path / "run")["step"] >= max(records, 1)
+
+
+@pytest.mark.slow
+def test_workers_end_with_a_run_that_is_killed(raw_store, tmp_path):
+    options = ["--steps", "10000", "--workers", "2", "--log-every", "1", *TINY]
+    command = [str(TRAIN), str(raw_store), "--out", str(tmp_path / "run"), *options]
+    process = begin(command, tmp_path / "run", records=2)
+    process.kill()
+    # The pipe ends with the last process that holds it.
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGKILL
+
+
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(raw_store, tmp_path):
     """In a process of its own, with workers, by the signal of a batch system."""
@@ -94,17 +154,10 @@ def test_a_stopped_run_goes_on_to_the_same_weights(raw_store, tmp_path):
         options = ["--out", out, "--steps", "60", "--workers", "2", "--log-every", "1"]
         return [str(TRAIN), str(raw_store), *options, *TINY]
 
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
-    subprocess.run(command("whole"), check=True, env=environment, capture_output=True)
+    subprocess.run(command("whole"), check=True, env=ENVIRONMENT, capture_output=True)
 
     broken = tmp_path / "broken"
-    process = subprocess.Popen(command("broken"), env=environment, stderr=subprocess.PIPE)
-    log = broken / "log.jsonl"
-    deadline = time.monotonic() + 120
-    while not (log.exists() and log.read_text().count("\n") >= 5):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    process = begin(command("broken"), broken, records=5)
     process.send_signal(signal.SIGTERM)
     _, message = process.communicate(timeout=60)
     assert process.returncode == 3, message
@@ -113,7 +166,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(raw_store, tmp_path):
     assert 5 <= last_state(broken)["step"] < 60
 
     subprocess.run(
-        [*command("broken"), "--resume"], check=True, env=environment, capture_output=True
+        [*command("broken"), "--resume"], check=True, env=ENVIRONMENT, capture_output=True
     )
     ours, theirs = last_state(tmp_path / "whole"), last_state(broken)
     assert ours["step"] == theirs["step"] == 60
@@ -135,6 +188,9 @@ def test_errors_have_a_message_a_code_and_no_traceback(raw_store, raw_root, tmp_
         ((raw_store, *options, "--batch-size", 999), 2, "do not fill one batch"),
         ((raw_store, *options, "--image-backbone", "resnet19"), 2, "e.g. resnet"),
         ((raw_store, *options, "--preset", "best"), 2, "fixed"),
+        ((raw_store, *options, "--seed", 2**63), 2, "--seed is"),
+        ((raw_store, *options, "--out", raw_store), 2, "this is a store"),
+        ((raw_store, *options, "--out", raw_store / "zarr.json"), 2, "this is a file"),
     ]
     for arguments, expected, message in cases:
         exit_code, text = run(*arguments)
@@ -147,7 +203,8 @@ def test_errors_have_a_message_a_code_and_no_traceback(raw_store, raw_root, tmp_
     assert "Traceback" in text
 
 
-def test_a_damaged_image_is_named(raw_store, tmp_path):
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_image_is_named(raw_store, tmp_path, workers):
     store = tmp_path / "damaged.zarr"
     shutil.copytree(raw_store, store)
     shards = [path for path in (store / "camera" / "data").rglob("*") if path.is_file()]
@@ -155,10 +212,13 @@ def test_a_damaged_image_is_named(raw_store, tmp_path):
         data = bytearray(path.read_bytes())
         data[: len(data) // 2] = bytes(len(data) // 2)
         path.write_bytes(data)
-    exit_code, text = run(store, "--out", tmp_path / "run", "--steps", 2, "--workers", 0, *TINY)
+    options = ["--out", tmp_path / "run", "--steps", 2, "--workers", workers]
+    exit_code, text = run(store, *options, *TINY)
     assert exit_code == 1
+    assert text.startswith(f"Error: {store}")
     assert "camera/data" in text
     assert "Traceback" not in text
+    assert "DataLoader" not in text
 
 
 @pytest.mark.slow

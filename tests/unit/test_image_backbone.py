@@ -61,8 +61,20 @@ def test_the_hypercolumn_of_resnet18_is_stages_two_to_four():
     torch.testing.assert_close(found[0, 0, 384:], stages[3][0, :, 0, 0])  # before the first centre
 
 
+def test_trying_a_backbone_out_leaves_no_trace():
+    encoder = ImageEncoder("resnet18")
+    assert all(module.training for module in encoder.modules())
+    assert not encoder.backbone.bn1.running_mean.any()
+    assert encoder.backbone.bn1.num_batches_tracked == 0
+
+
 def test_backbones_that_cannot_serve_are_refused():
     with pytest.raises(UsageError, match=r"'resnet19'.*\n.*resnet18"):
         ImageEncoder("resnet19")
     with pytest.raises(UsageError, match=r"strides .* not \[64\]"):
         ImageEncoder("resnet18", strides=(8, 64))
+    channels_last = r"maps are \[\(1, 8, 16, 96\).* instead of \[\(1, 96, 8, 16\)"
+    with pytest.raises(UsageError, match=rf"'mambaout_femto' cannot serve: .*{channels_last}"):
+        ImageEncoder("mambaout_femto")
+    with pytest.raises(UsageError, match=r"it fails at 64 x 128 px.*\n.*--image-backbone"):
+        ImageEncoder("swin_tiny_patch4_window7_224")

@@ -2,6 +2,8 @@ import json
 import math
 import os
 import signal
+import time
+from contextlib import suppress
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from torch import nn
 from fake_store import FakeStore
 from simipu.data.dataset import PairDataset, SampleConfig
 from simipu.errors import IncompleteError, SimipuError, StoreError, UsageError
+from simipu.methods.simipu import SimIPU
+from simipu.train import trainer as trainer_module
 from simipu.train.checkpoint import KEPT, list_checkpoints, load_checkpoint, save_checkpoint
 from simipu.train.config import TrainConfig, check_disjoint, parse_frames, parse_image_size
 from simipu.train.console import describe_retrieval, describe_training
@@ -46,6 +50,27 @@ def read_log(run):
 
 def same_state(a, b):
     return all(torch.equal(x, y) for x, y in zip(a.values(), b.values(), strict=True))
+
+
+def make_state(step):
+    return {
+        "step": step,
+        "config": {},
+        "store_fingerprint": "f00d",
+        "method": {"weights": torch.full((2,), float(step))},
+        "optimizer": {},
+        "rng": torch.get_rng_state(),
+    }
+
+
+class WithDropout(SimIPU):
+    """A method that draws random numbers of PyTorch in every step."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.image_encoder.register_forward_hook(
+            lambda module, _input, columns: nn.functional.dropout(columns, 0.5, module.training)
+        )
 
 
 def test_a_run_leaves_settings_log_and_checkpoints(tmp_path):
@@ -87,7 +112,8 @@ def test_the_loss_falls(tmp_path):
 
 
 @pytest.mark.parametrize("stop_at", [3, 4])
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, stop_at):
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, stop_at, monkeypatch):
+    monkeypatch.setattr(trainer_module, "SimIPU", WithDropout)
     whole = make_trainer(tmp_path / "whole")
     whole.train(lambda step, record: None)
 
@@ -98,9 +124,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, stop_at
     broken = make_trainer(tmp_path / "broken")
     with pytest.raises(IncompleteError, match=r"stopped at step \d of 6\n.*--resume"):
         broken.train(interrupt)
+    torch.manual_seed(99)
     resumed = make_trainer(tmp_path / "broken", resume=True)
     assert stop_at <= resumed.step < 6
-    torch.manual_seed(99)
     resumed.train(lambda step, record: None)
 
     assert resumed.step == 6
@@ -135,10 +161,11 @@ def test_records_beyond_the_checkpoint_are_written_anew(tmp_path):
 
 
 def test_a_finished_run_stays_as_it_is(tmp_path):
-    make_trainer(tmp_path).train(lambda step, record: None)
+    measured = {"frames": "0:4", "eval_frames": "4:6"}
+    make_trainer(tmp_path, **measured).train(lambda step, record: None)
     before = {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
     log = (tmp_path / "log.jsonl").read_text()
-    trainer = make_trainer(tmp_path, resume=True)
+    trainer = make_trainer(tmp_path, resume=True, **measured)
     assert trainer.step == trainer.steps == 6
     trainer.train(lambda step, record: None)
     assert before == {path: path.read_bytes() for path in (tmp_path / "checkpoints").iterdir()}
@@ -167,9 +194,61 @@ def test_epochs_count_whole_batches(tmp_path):
 
 
 def test_a_used_run_folder_is_not_overwritten(tmp_path):
-    save_checkpoint(tmp_path / "checkpoints", 2, {"step": 2})
+    make_trainer(tmp_path, steps=2).train(lambda step, record: None)
     with pytest.raises(UsageError, match=r"has checkpoints already\n.*--resume"):
         make_trainer(tmp_path)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_without_a_checkpoint_is_begun_anew(tmp_path, resume):
+    def crash(step, record):
+        if step == 3:
+            raise OSError("crash")
+
+    settings = {"checkpoint_every": 6, "log_every": 1}
+    with pytest.raises(OSError, match="crash"):
+        make_trainer(tmp_path, **settings).train(crash)
+    old = {path.name for path in (tmp_path / "tensorboard").iterdir()}
+    (tmp_path / "tensorboard" / old.pop()).rename(tmp_path / "tensorboard" / "tfevents.old")
+    make_trainer(tmp_path, resume=resume, **settings).train(lambda step, record: None)
+    assert [record["step"] for record in read_log(tmp_path)] == [1, 2, 3, 4, 5, 6]
+    assert len(list((tmp_path / "tensorboard").iterdir())) == 1
+    assert not (tmp_path / "tensorboard" / "tfevents.old").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "out", "message"),
+    [
+        ("notes.txt", ".", "neither empty nor that of a run"),
+        ("config.json", ".", "neither empty nor that of a run"),
+        ("zarr.json", ".", "this is a store"),
+        ("zarr.json", "runs/a", "this is a store"),
+        ("notes.txt", "notes.txt", "this is a file"),
+        ("notes.txt", "notes.txt/a", "this is a file"),
+    ],
+)
+def test_what_is_not_a_run_is_left_alone(tmp_path, content, out, message):
+    (tmp_path / content).write_text("{}")
+    with pytest.raises(UsageError, match=rf"{message}.*\n.*another --out"):
+        make_trainer(tmp_path / out, image_backbone="not even looked at")
+    assert [path.name for path in tmp_path.iterdir()] == [content]
+    assert (tmp_path / content).read_text() == "{}"
+
+
+def test_one_process_at_a_time_trains_in_a_folder(tmp_path):
+    second = make_trainer(tmp_path)
+    late = make_trainer(tmp_path)
+
+    def intrude(step, record):
+        if step == 1:
+            with pytest.raises(UsageError, match="another process is training in this folder"):
+                second.train(lambda step, record: None)
+
+    make_trainer(tmp_path).train(intrude)
+    log = (tmp_path / "log.jsonl").read_text()
+    with pytest.raises(UsageError, match=r"has trained in this folder since.*\n.*--resume"):
+        late.train(lambda step, record: None)
+    assert (tmp_path / "log.jsonl").read_text() == log
 
 
 def test_resuming_with_other_settings_names_them(tmp_path):
@@ -191,10 +270,75 @@ def test_a_loss_that_is_not_finite_ends_the_run_without_a_checkpoint(tmp_path):
     trainer = make_trainer(tmp_path)
     with torch.no_grad():
         trainer.method.g_image.layers[0].weight.fill_(torch.nan)
-    with pytest.raises(SimipuError, match="the loss is nan at step 2"):
+    with pytest.raises(SimipuError, match=r"the loss of step 1 is nan.*\n.*another --out"):
         trainer.train(lambda step, record: None)
     assert not list_checkpoints(tmp_path / "checkpoints")
-    assert read_log(tmp_path)[0]["loss/inter"] is None
+
+
+def test_an_infinite_gradient_never_reaches_the_weights(tmp_path):
+    trainer = make_trainer(tmp_path, checkpoint_every=1)
+    weight = trainer.method.g_image.layers[0].weight
+    weight.register_hook(lambda grad: grad * math.inf if trainer.step == 2 else grad)
+    with pytest.raises(SimipuError, match=r"the loss of step 3 is \d.* gradient (inf|nan)"):
+        trainer.train(lambda step, record: None)
+    assert weight.isfinite().all()
+    last = load_checkpoint(list_checkpoints(tmp_path / "checkpoints")[-1])
+    assert last["step"] == 2
+    assert same_state(last["method"], trainer.method.state_dict() | buffers_of(last["method"]))
+
+
+def buffers_of(state):
+    """The statistics of batch norm: the forward pass has moved on, the weights have not."""
+    return {name: value for name, value in state.items() if "running" in name or "num_" in name}
+
+
+def test_what_the_optimiser_is_given(tmp_path):
+    """Gradients of at most the norm asked for, and the learning rate of the step."""
+    trainer = make_trainer(tmp_path, log_every=1, clip_norm=0.01)
+    norms, rates = [], []
+
+    def look(optimizer, _args, _kwargs):
+        grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
+        norms.append(torch.cat([grad.flatten() for grad in grads if grad is not None]).norm())
+        rates.append([group["lr"] for group in optimizer.param_groups])
+
+    trainer._optimizer.register_step_pre_hook(look)
+    trainer.train(lambda step, record: None)
+    assert [float(norm) for norm in norms] == pytest.approx([0.01] * 6, rel=1e-3)
+    expected = [learning_rate(step, steps=6, peak=1e-3) for step in range(6)]
+    assert len(set(expected)) > 3
+    assert rates == [[rate, rate] for rate in expected]
+    assert [record["lr"] for record in read_log(tmp_path)] == expected
+
+
+def test_evaluation_does_not_count_as_training_time(tmp_path, monkeypatch):
+    """A clock that only ticks where data are made, one second, and in evaluation, one hour."""
+    now = 0.0
+
+    def spend(function, seconds):
+        def spending(*args, **kwargs):
+            nonlocal now
+            now += seconds
+            return function(*args, **kwargs)
+
+        return spending
+
+    monkeypatch.setattr(time, "perf_counter", lambda: now)
+    monkeypatch.setattr(PairDataset, "__getitem__", spend(PairDataset.__getitem__, 1.0))
+    monkeypatch.setattr(
+        trainer_module, "measure_retrieval", spend(trainer_module.measure_retrieval, 3600.0)
+    )
+    real_step = Trainer._train_step
+    monkeypatch.setattr(Trainer, "_train_step", spend(real_step, 2.0))
+    trainer = make_trainer(
+        tmp_path, frames="0:4", eval_frames="4:6", log_every=3, eval_every=2, batch_size=2
+    )
+    trainer.train(lambda step, record: None)
+    records = [record for record in read_log(tmp_path) if "data_wait" in record]
+    assert len(records) == 2
+    for record in records:  # three steps of 2 + 2 s
+        assert record["frames_per_s"] == pytest.approx(6 / 12)
+        assert record["data_wait"] == pytest.approx(6 / 12)
 
 
 @pytest.mark.parametrize(
@@ -205,7 +349,11 @@ def test_a_loss_that_is_not_finite_ends_the_run_without_a_checkpoint(tmp_path):
         ({"steps": 0}, "--steps is 0"),
         ({"batch_size": 0}, "--batch-size is 0"),
         ({"lr": math.nan}, "--lr is nan"),
+        ({"lr": math.inf}, "--lr is inf"),
         ({"seed": -1}, "--seed is -1"),
+        ({"seed": 2**63}, r"--seed is \d+\n.*at most 9223372036854775807"),
+        ({"steps": 2**63}, r"--steps is \d+\n.*at most"),
+        ({"batch_size": 1, "sample": SampleConfig(height=32, width=32)}, "larger --batch-size"),
         ({"workers": -1}, "--workers is -1"),
         ({"preset": "best"}, "Choose from: fixed"),
     ],
@@ -222,8 +370,9 @@ def test_settings_that_do_not_fit_the_store(tmp_path):
         make_trainer(tmp_path, frames="0:4", eval_frames="3:6")
     with pytest.raises(UsageError, match="do not fill one batch of 8"):
         make_trainer(tmp_path, batch_size=8)
-    with pytest.raises(UsageError, match="no device 'tpu9000'"):
-        make_trainer(tmp_path, device="tpu9000")
+    for device in ("tpu9000", "mps", "meta", "cuda:99", "cuda:-1", "cuda:999999999999"):
+        with pytest.raises(UsageError, match=rf"no device '{device}'"):
+            make_trainer(tmp_path, device=device)
     with pytest.raises(StoreError, match="simipu-prep correspond"):
         make_trainer(tmp_path, store=FakeStore(correspondence_policy=None))
 
@@ -244,13 +393,31 @@ def test_ranges_of_frames():
 
 def test_checkpoints_are_whole_and_few(tmp_path):
     for step in range(1, 6):
-        save_checkpoint(tmp_path, step, {"step": step, "weights": torch.full((2,), float(step))})
+        save_checkpoint(tmp_path, make_state(step))
     kept = list_checkpoints(tmp_path)
     assert [path.name for path in tmp_path.iterdir()].__len__() == KEPT == len(kept)
-    assert load_checkpoint(kept[-1])["weights"].tolist() == [5, 5]
-    kept[-1].write_bytes(kept[-1].read_bytes()[:-20])
-    with pytest.raises(SimipuError, match=r"not a whole checkpoint\n.*Delete it"):
-        load_checkpoint(kept[-1])
+    assert load_checkpoint(kept[-1])["method"]["weights"].tolist() == [5, 5]
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    path = save_checkpoint(tmp_path, make_state(1))
+    whole = path.read_bytes()
+    weights = torch.ones(2).numpy().tobytes()
+    assert whole.count(weights) == 1
+    torch.save({"step": 1}, tmp_path / "less")
+    for damaged in (
+        b"",
+        whole[:-20],
+        whole.replace(weights, torch.tensor([1.0, 2.0]).numpy().tobytes()),
+        (tmp_path / "less").read_bytes(),
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(SimipuError, match=r"0001\.pt: .*not a whole checkpoint\n.*Delete it"):
+            load_checkpoint(path)
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        with suppress(SimipuError):  # an unused byte may change
+            assert same_state(load_checkpoint(path)["method"], make_state(1)["method"])
 
 
 def test_a_checkpoint_cannot_run_code(tmp_path):
@@ -258,7 +425,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
         def __reduce__(self):
             return (os.mkdir, (str(tmp_path / "harmed"),))
 
-    save_checkpoint(tmp_path, 1, {"step": 1, "weights": Harmful()})
+    save_checkpoint(tmp_path, make_state(1) | {"rng": Harmful()})
     with pytest.raises(SimipuError, match="not a whole checkpoint"):
         load_checkpoint(list_checkpoints(tmp_path)[0])
     assert not (tmp_path / "harmed").exists()
@@ -294,6 +461,26 @@ def test_ranks_by_hand():
     assert hits[2].tolist() == [False, False]
     # All alike: nothing was found, whatever the order.
     assert not partner_hits(torch.ones(8, 4), torch.ones(8, 4)).any()
+
+
+def test_retrieval_leaves_the_method_as_it_was():
+    dataset = PairDataset(FakeStore(), range(4), SMALL, seed=0, augment=False)
+    method = SimIPU("test_resnet", pairs=SMALL.pairs)
+    modes = []
+    method.g_image.register_forward_hook(lambda module, *_: modes.append(module.training))
+    before = {name: value.clone() for name, value in method.state_dict().items()}
+    measure_retrieval(method, dataset, torch.device("cpu"))
+    assert set(modes) == {False}
+    assert all(module.training for module in method.modules())
+    assert same_state(before, method.state_dict())
+
+    failing = PairDataset(FakeStore(encoded_size=(10, 10)), range(4), SMALL, seed=0, augment=False)
+    with pytest.raises(StoreError, match="10 x 10"):
+        measure_retrieval(method, failing, torch.device("cpu"))
+    assert method.training
+    method.eval()
+    measure_retrieval(method, dataset, torch.device("cpu"))
+    assert not method.training
 
 
 class Oracle(nn.Module):
