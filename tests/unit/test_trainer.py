@@ -107,7 +107,8 @@ def test_a_run_leaves_settings_log_and_checkpoints(tmp_path):
 def test_the_loss_falls(tmp_path):
     trainer = make_trainer(tmp_path, steps=40, log_every=5, checkpoint_every=40)
     trainer.train(lambda step, record: None)
-    losses = [record["loss/inter"] for record in read_log(tmp_path)]
+    # Of the clouds here, random points, only the intra-modal loss can learn.
+    losses = [record["loss/intra"] for record in read_log(tmp_path)]
     assert losses[-1] < losses[0] - 0.5
 
 
