@@ -54,6 +54,18 @@ def test_each_loss_trains_what_it_should(method):
     assert trained["inter"] == {"point_encoder", "image_encoder", "g_image", "g_point"}
 
 
+def test_one_batch_can_be_learned(method):
+    images, batch = make_batch(FakeStore())
+    optimizer = torch.optim.AdamW(method.parameters(), lr=2e-3)
+    for _ in range(40):
+        losses = method(images, batch)
+        optimizer.zero_grad()
+        losses.total.backward()
+        optimizer.step()
+    assert losses.intra.loss < 0.5  # chance is ln 96
+    assert losses.inter.loss < 0.5
+
+
 def test_losses_begin_near_chance(method):
     images, batch = make_batch(FakeStore(points=2000))
     losses = method(images, batch)
