@@ -144,6 +144,8 @@ def test_ctrl_c_says_how_far_it_is_and_how_to_go_on(tmp_path, workers):
         stderr=subprocess.PIPE,
         start_new_session=True,
         text=True,
+        # A test run in the background ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not list(tmp_path.glob("s/.simipu/convert/*.npz")):
         assert process.poll() is None, process.communicate()
