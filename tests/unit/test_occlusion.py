@@ -133,9 +133,11 @@ def test_finds_most_hidden_points_and_loses_few_visible_ones(rig, streets, least
             flagged.append(~found.visible)
             truth.append(~sees)
     flagged, hidden = np.concatenate(flagged), np.concatenate(truth)
+    found_share, lost_share = flagged[hidden].mean(), flagged[~hidden].mean()
+    print(f"found {found_share:.2%}, lost {lost_share:.2%}, truly hidden {hidden.mean():.2%}")
     assert hidden.sum() > 1000
-    assert flagged[hidden].mean() >= least_found
-    assert flagged[~hidden].mean() <= 0.02
+    assert found_share >= least_found
+    assert lost_share <= 0.02
 
 
 def test_a_wall_behind_a_box_is_hidden_where_the_camera_cannot_see_it():
