@@ -22,7 +22,8 @@ def apply(T_dst_from_src: FloatArray, xyz: npt.ArrayLike) -> FloatArray:
         (N, 3) float64 points in the dst frame.
     """
     points = np.asarray(xyz, dtype=np.float64)
-    return points @ T_dst_from_src[:3, :3].T + T_dst_from_src[:3, 3]
+    moved: FloatArray = points @ T_dst_from_src[:3, :3].T + T_dst_from_src[:3, 3]
+    return moved
 
 
 def invert(T_dst_from_src: FloatArray) -> FloatArray:

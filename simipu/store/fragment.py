@@ -62,9 +62,9 @@ class Fragments:
     def write(self, task: str, fragment: Fragment) -> None:
         """Declare a task done."""
         ledger = {"files": [asdict(file) for file in fragment.files], "notes": fragment.notes}
-        arrays = {_LEDGER: np.frombuffer(json.dumps(ledger).encode(), np.uint8), **fragment.rows}
+        arrays: dict[str, Any] = {_LEDGER: np.frombuffer(json.dumps(ledger).encode(), np.uint8)}
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type]
+        np.savez(buffer, **arrays, **fragment.rows)
         self._storage.write(self._path(task), buffer.getvalue())
 
     def read(self, task: str) -> Fragment | None:
