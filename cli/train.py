@@ -63,7 +63,8 @@ def main(
     from simipu import open_store
     from simipu.data.dataset import SampleConfig
     from simipu.train.config import TrainConfig, parse_image_size
-    from simipu.train.console import Console
+    from simipu.train.console import Console, describe_change
+    from simipu.train.runlog import read_log
     from simipu.train.trainer import Trainer
 
     height, width = parse_image_size(image_size)
@@ -72,4 +73,6 @@ def main(
     trainer = Trainer(config, open_store(store), out, resume=resume)
     with Console(sys.stderr, step=trainer.step, steps=trainer.steps) as console:
         trainer.train(console.update)
+    if change := describe_change(read_log(out)):
+        click.echo(change)
     click.echo(f"{out}: {trainer.steps} steps done")

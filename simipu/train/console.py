@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NoReturn, Self, TextIO
 from tqdm import tqdm
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from simipu.train.runlog import Record
@@ -84,3 +85,24 @@ def describe_retrieval(record: Record) -> str:
             ", with another frame's image {retrieval/control_at_1:.1%} {retrieval/control_at_5:.1%}"
         ).format_map(record)
     return text + ", chance R@1 {retrieval/chance_at_1:.1%}".format_map(record)
+
+
+def describe_change(records: Sequence[Record]) -> str | None:
+    """The first measurement of retrieval beside the last, as a table; None without two of them."""
+    measured = [record for record in records if "retrieval/recall_at_1" in record]
+    if len(measured) < 2:
+        return None
+    first, last = measured[0], measured[-1]
+    lines = [
+        "recall@1, pixel to point, on frames not trained on",
+        f"{'':28}{'before':>8}{'after':>8}{'chance':>8}",
+    ]
+    for label, name in (
+        ("with its own image", "recall_at_1"),
+        ("with another frame's image", "control_at_1"),
+    ):
+        before, after = first[f"retrieval/{name}"], last[f"retrieval/{name}"]
+        if before is not None and after is not None:
+            chance = last["retrieval/chance_at_1"]
+            lines.append(f"  {label:26}{before:>8.1%}{after:>8.1%}{chance:>8.1%}")
+    return "\n".join(lines)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
@@ -62,25 +62,31 @@ class RunLog:
                 self._board.add_scalar(name, value, step)
 
 
+def read_log(run: Path) -> list[Record]:
+    """The records of the run folder ``run``, in order, each with its "step"."""
+    return [record for _, record in _records(run / "log.jsonl")]
+
+
 def _finite(value: float | int | None) -> float | int | None:
     return value if value is None or math.isfinite(value) else None
 
 
 def _truncate(path: Path, step: int) -> Record:
     """Drop the records beyond ``step``; the last of the others is returned."""
-    kept = []
-    last: Record = {}
-    # No log to truncate: it was deleted, and is begun anew.
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    for line in text.splitlines():
+    kept = [(line, record) for line, record in _records(path) if record["step"] <= step]
+    partial = path.with_suffix(".partial")
+    partial.write_text("".join(line + "\n" for line, _ in kept), encoding="utf-8")
+    partial.replace(path)
+    return kept[-1][1] if kept else {}
+
+
+def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Whole lines and what they hold; none where the log was deleted."""
+    if not path.exists():
+        return
+    for line in path.read_text(encoding="utf-8").splitlines():
         try:
             record = json.loads(line)
         except ValueError:  # a line cut off by a crash
             continue
-        if record["step"] <= step:
-            kept.append(line + "\n")
-            last = record
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
-    return last
+        yield line, record

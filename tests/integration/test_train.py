@@ -65,6 +65,7 @@ def test_a_store_is_trained_on(raw_store, tmp_path):
     assert "step 4/4  inter" in text
     assert "pixel to point: R@1" in text
     assert "with another frame's image" in text
+    assert "before   after  chance" in text
     assert f"{out}: 4 steps done" in text
     records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     assert [record["step"] for record in records] == [0, 2, 4, 4]
