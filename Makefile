@@ -4,42 +4,40 @@
 
 PYTHON ?= python3
 VENV := .venv
-PY := $(VENV)/bin/python
+BIN := $(VENV)/bin
+PY := $(BIN)/python
 INSTALLED := $(VENV)/.installed
 INSTALLING := $(VENV)/.installing
 
 DEMO := demo
-SAMPLES := $${SIMIPU_SAMPLE_DATA:-../shared/data}
+# What Open3D links against, by Debian's names.
+SYSTEM_LIBRARIES := libgl1 libgomp1 libusb-1.0-0
 
 .PHONY: help
 help:
-	@echo "make demo    convert, train for a few steps and draw a picture, into ./$(DEMO)"
+	@echo "make demo    make a synthetic world, convert it, train on it and draw a picture, into ./$(DEMO)"
 	@echo "make test    lint, types, tests, and the wheel as a user installs it"
 	@echo "make lint    ruff and mypy only"
 	@echo "make bench   the benchmarks of tests/benchmarks"
 	@echo "make clean   remove what these targets made, except $(VENV)"
 
-# Runs on KITTI_RAW_ROOT, else on the samples, else on streets that are ray-cast here and now.
+# Every command goes on where it was stopped, and so does this. Of the six scenes, one frame a
+# second each, the last two are not trained on.
 .PHONY: demo
 demo: $(INSTALLED)
-	@set -e; root="$${KITTI_RAW_ROOT:-$(SAMPLES)/kitti_raw}"; \
-	if [ -z "$${KITTI_RAW_ROOT:-}" ] && [ ! -d "$$root" ]; then \
-	  root=$(DEMO)/kitti_raw; \
-	  echo "No KITTI data (KITTI_RAW_ROOT is not set): making synthetic streets in $$root"; \
-	  if [ ! -d "$$root" ]; then \
-	    rm -rf "$$root.partial"; $(PY) tests/kitti_street.py "$$root.partial"; \
-	    mv "$$root.partial" "$$root"; \
-	  fi; \
-	fi; \
-	rm -rf $(DEMO)/run; \
-	set -x; \
-	$(VENV)/bin/simipu-prep kitti-raw --root "$$root" --out $(DEMO)/raw.zarr --limit 20 --overwrite; \
-	$(VENV)/bin/simipu-train $(DEMO)/raw.zarr --out $(DEMO)/run --image-backbone resnet18 \
-	  --steps 20 --batch-size 4 --frames 0:12 --eval-frames 12:16; \
-	$(VENV)/bin/simipu-viz $(DEMO)/raw.zarr --frame 3 --out $(DEMO)/overlay.png
+	$(BIN)/simipu-prep synthetic --layout kitti --out $(DEMO)/kitti --scenes 6 --frames 16 --seed 0
+	$(BIN)/simipu-prep kitti --root $(DEMO)/kitti --out $(DEMO)/kitti.zarr
+	$(BIN)/simipu-train $(DEMO)/kitti.zarr --out $(DEMO)/run --resume --image-backbone resnet18 \
+	  --steps 100 --batch-size 4 --eval-every 50 --frames 0:64 --eval-frames 64:96
+	$(BIN)/simipu-viz $(DEMO)/kitti.zarr --frame 80 --out $(DEMO)/overlay.png
 	@echo
-	@echo "Done. The store is $(DEMO)/raw.zarr, the weights and the log are in $(DEMO)/run,"
-	@echo "and $(DEMO)/overlay.png shows what the training learns from."
+	@echo "$(DEMO)/kitti        the world, in KITTI's layout, with its exact truth in truth/"
+	@echo "$(DEMO)/kitti.zarr   the store: frames and correspondences"
+	@echo "$(DEMO)/run          weights, settings and log"
+	@echo "$(DEMO)/overlay.png  what the training learns from, on a street that it never saw"
+	@echo
+	@echo "Next, the same on your own data:"
+	@echo "  $(BIN)/simipu-prep kitti-raw --root /data/kitti_raw --out raw.zarr"
 
 .PHONY: test
 test: lint
@@ -75,4 +73,15 @@ $(INSTALLED): pyproject.toml
 	@mkdir -p $(VENV) && touch $(INSTALLING)
 	@[ -x $(PY) ] || $(PYTHON) -m venv $(VENV)
 	$(PY) -m pip install --editable '.[dev]'
+	@# Its requirements contradict everybody else's; only its protobuf messages are used.
+	$(PY) -m pip install --no-deps waymo-open-dataset-tf-2-12-0==1.6.7
+	@$(PY) -c 'import open3d' 2> /dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
+	    echo "Installing the system libraries that Open3D needs: $(SYSTEM_LIBRARIES)"; \
+	    apt-get update -qq && apt-get install -y -qq $(SYSTEM_LIBRARIES); \
+	  else \
+	    echo "Open3D needs system libraries. Install them, then run make again:" >&2; \
+	    echo "  sudo apt-get install $(SYSTEM_LIBRARIES)" >&2; exit 1; \
+	  fi; }
+	@$(PY) -c 'import open3d'
 	@rm $(INSTALLING) && touch $@

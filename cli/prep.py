@@ -12,6 +12,7 @@ import click
 
 from simipu.cli._errors import ReportingGroup
 from simipu.cli._progress import progress_bars
+from simipu.cli._synthetic import synthetic
 
 if TYPE_CHECKING:
     from simipu.correspond.policy import Policy
@@ -109,6 +110,9 @@ def main() -> None:
     Every command can be killed at any moment: the same command again goes on where it stopped.
     Exit codes: 0 done, 1 the data is at fault, 2 the command is, 3 stopped and can be resumed.
     """
+
+
+main.add_command(synthetic)
 
 
 @main.command()

@@ -41,7 +41,8 @@ LAYERS = {
     "viz": Layer("errors records geometry store", "numpy PIL open3d viser"),
     "pipelines": Layer(
         "errors records geometry correspond store",
-        "numpy PIL dask distributed tqdm pyarrow nuscenes google google_crc32c",
+        "numpy PIL dask distributed tqdm pyarrow nuscenes google google_crc32c open3d "
+        "waymo_open_dataset",
     ),
     "cli": Layer(
         "errors records geometry correspond store data models losses methods train evaluate viz "
@@ -50,6 +51,7 @@ LAYERS = {
     ),
 }
 LAZY_NAMES = {"open_store": "store", "Store": "store"}  # of simipu/__init__.py
+ONLY_IN = {("pipelines", "open3d"): "simipu.pipelines.synthetic"}
 STRANGERS = ("simipu.pipelines.sources", "simipu.pipelines.synthetic")
 
 
@@ -74,6 +76,7 @@ def forbidden_imports(source: str, module: str, *, is_package: bool = False) -> 
         name
         for name in imported_names(source, module, is_package=is_package)
         if not _is_allowed(name, own, layer)
+        or not f"{module}.".startswith(f"{ONLY_IN.get((own, name.partition('.')[0]), module)}.")
         or any(
             f"{module}.".startswith(f"{one}.") and f"{name}.".startswith(f"{other}.")
             for one, other in (STRANGERS, STRANGERS[::-1])
@@ -131,6 +134,8 @@ def test_imports_follow_the_direction_of_the_data(module):
         ("simipu.pipelines.sources.waymo", "from ..synthetic import world"),
         ("simipu.pipelines.sources.waymo", "from simipu.pipelines import synthetic"),
         ("simipu.pipelines.synthetic.kitti", "from simipu.pipelines.sources import base"),
+        ("simipu.pipelines.convert", "import open3d"),
+        ("simipu.pipelines.sources.waymo", "def read():\n    from open3d import geometry"),
         ("simipu.cli.prep", "import zarr"),
     ],
 )
@@ -145,6 +150,7 @@ def test_a_forbidden_import_is_found(module, source):
         ("simipu.store.reader", "import zarr\nfrom simipu.records import Frame"),
         ("simipu.pipelines.plan", "import simipu\n\nVERSION = simipu.__version__"),
         ("simipu.pipelines.sources.kitti", "from .base import Source\nfrom ..plan import plan"),
+        ("simipu.pipelines.synthetic.caster", "def cast():\n    import open3d as o3d"),
         ("simipu.cli.viz", "import click\nfrom simipu import open_store"),
     ],
 )

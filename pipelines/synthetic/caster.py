@@ -1,0 +1,284 @@
+"""Rays cast against a world, by Open3D, with every moving thing where it is at the ray's own time.
+
+Open3D works in float32 and tells which triangle is hit. The distance is then computed again, in
+float64, to the plane of that triangle: it is exact for the ray as it was asked for. What float32
+decides is only which triangle takes a ray that passes within about 0.1 mm of an edge.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from simipu.errors import UsageError
+
+from .rowwise import dot, turned, turned_back
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simipu.records import FloatArray
+
+    from .surface import Surface
+    from .world import Actor, World
+
+_Float32 = npt.NDArray[np.float32]
+_Rows = npt.NDArray[np.intp]
+
+_TRUSTED = 1e-3
+"""Share of the distance that float64 may correct; more is a triangle seen on its very edge."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Hits:
+    """What N rays hit first; for a ray that hits nothing, the distance is inf and the rest is 0.
+
+    Attributes:
+        distance: (N,) float64 in units of the direction's length.
+        material: (N,) uint8.
+        uv: (N, 2) float32 place in the material's texture, metres.
+        tint: (N, 3) float32.
+        normal: (N, 3) float32, world frame, unit length, towards the ray's origin.
+        object_id: (N,) int32, 0 for scenery.
+    """
+
+    distance: FloatArray
+    material: npt.NDArray[np.uint8]
+    uv: _Float32
+    tint: _Float32
+    normal: _Float32
+    object_id: npt.NDArray[np.int32]
+
+
+class Caster:
+    """Casts rays against one world; what a ray hits depends on no other ray, bit for bit."""
+
+    def __init__(self, world: World) -> None:
+        """Build the scenes: one of all that stands, one of each thing that moves."""
+        self._static = _Mesh(world.static)
+        self._moving: dict[int, _Mover] = {}
+        surfaces, first = [world.static], len(world.static.triangles)
+        for actor in world.actors:
+            if actor.surface is not None:
+                self._moving[actor.object_id] = _Mover(actor, actor.surface, first)
+                surfaces.append(actor.surface)
+                first += len(actor.surface.triangles)
+        self._nothing = first
+        self._material = np.append(_joined(surfaces, "material"), np.uint8(0))
+        self._object_id = np.append(_joined(surfaces, "object_id"), np.int32(0))
+        uv = _joined(surfaces, "uv").astype(np.float32)
+        chart = np.stack([uv[:, 0], uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]], axis=1)
+        self._chart = _with_nothing(chart.reshape(-1, 6))
+        self._tint = _with_nothing(_joined(surfaces, "tint").astype(np.float32))
+        meshes = [self._static, *(mover.mesh for mover in self._moving.values())]
+        normals = np.concatenate([mesh.planes[:-1, :3] for mesh in meshes])
+        self._normal = _with_nothing(normals.astype(np.float32))
+
+    def cast(self, origins: FloatArray, directions: FloatArray, t_s: float | FloatArray) -> Hits:
+        """Return what rays hit first.
+
+        Args:
+            origins: (N, 3), or (3,) for all, float64 metres, world frame.
+            directions: (N, 3) float64, of any length, world frame.
+            t_s: (N,) times of the rays in seconds, or one for all.
+        """
+        distance, triangle, bary, movers = self._first(origins, directions, t_s)
+        normal = self._normal.take(triangle, axis=0)
+        for rows, T_world_from_body in movers:
+            normal[rows] = turned(T_world_from_body, normal[rows])
+        facing = dot(normal, directions)
+        np.negative(normal, out=normal, where=(facing > 0.0)[:, None])
+        chart = self._chart.take(triangle, axis=0)
+        uv = chart[:, :2] + bary[:, :1] * chart[:, 2:4]
+        uv += bary[:, 1:] * chart[:, 4:]
+        return Hits(
+            distance=distance,
+            material=self._material.take(triangle),
+            uv=uv,
+            tint=self._tint.take(triangle, axis=0),
+            normal=normal,
+            object_id=self._object_id.take(triangle),
+        )
+
+    def distance(
+        self, origins: FloatArray, directions: FloatArray, t_s: float | FloatArray
+    ) -> FloatArray:
+        """Return only the (N,) float64 distance of `cast`, bit for bit."""
+        return self._first(origins, directions, t_s)[0]
+
+    def moved(
+        self,
+        points: FloatArray,
+        object_id: npt.NDArray[np.int32],
+        t_from: float | FloatArray,
+        t_to: float | FloatArray,
+    ) -> FloatArray:
+        """Return where spots of surfaces are at another time.
+
+        Args:
+            points: (N, 3) float64, world frame, at t_from.
+            object_id: (N,) whose surface each is on; what does not move stays where it is.
+            t_from: (N,) seconds, or one for all.
+            t_to: (N,) seconds, or one for all.
+
+        Returns:
+            (N, 3) float64, world frame, at t_to.
+        """
+        result = np.array(points, dtype=np.float64)
+        for number, mover in self._moving.items():
+            rows = np.flatnonzero(object_id == number)
+            if len(rows):
+                before, after = (
+                    mover.trajectory.pose(np.broadcast_to(t, len(object_id))[rows])
+                    for t in (t_from, t_to)
+                )
+                local = turned_back(before, result[rows] - before[:, :3, 3])
+                result[rows] = turned(after, local) + after[:, :3, 3]
+        return result
+
+    def _first(
+        self, origins: FloatArray, directions: FloatArray, t_s: float | FloatArray
+    ) -> tuple[FloatArray, _Rows, _Float32, list[tuple[_Rows, FloatArray]]]:
+        """Return distance, triangle among all, place in it, and poses of the movers hit by rays."""
+        distance, triangle, bary = self._static.hit(origins, directions)
+        triangle[triangle == len(self._static.planes) - 1] = self._nothing
+        found = []
+        for mover in self._moving.values():
+            rows = mover.within_reach(origins, directions, t_s)
+            if not len(rows):
+                continue
+            T_world_from_body = mover.poses(t_s, rows)
+            its_distance, its_triangle, its_bary = mover.mesh.hit(
+                turned_back(T_world_from_body, _of(origins, rows) - T_world_from_body[:, :3, 3]),
+                turned_back(T_world_from_body, directions[rows]),
+            )
+            nearer = np.flatnonzero(its_distance < distance[rows])
+            rows = rows[nearer]
+            distance[rows] = its_distance[nearer]
+            triangle[rows] = its_triangle[nearer] + mover.first
+            bary[rows] = its_bary[nearer]
+            found.append((mover, rows, T_world_from_body[nearer]))
+        movers = []
+        for mover, rows, T_world_from_body in found:
+            # Another may have been nearer still.
+            its = np.flatnonzero(mover.owns(triangle[rows]))
+            movers.append((rows[its], T_world_from_body[its]))
+        return distance, triangle, bary, movers
+
+
+class _Mesh:
+    """A rigid mesh to cast rays at, in its own frame.
+
+    Attributes:
+        planes: (T + 1, 4) float64 unit normal n and offset d of the triangles' planes n . p = d,
+            and last the plane of rays that hit nothing, of which nothing can be computed.
+    """
+
+    def __init__(self, surface: Surface) -> None:
+        open3d = _open3d()
+        a, b, c = (surface.vertices[surface.triangles[:, i]] for i in range(3))
+        normal = np.cross(b - a, c - a)
+        # A triangle without an area is hit by no ray; it must only not divide by zero.
+        normal /= np.maximum(np.sqrt(dot(normal, normal)), 1e-300)[:, None]
+        self.planes = np.zeros((len(normal) + 1, 4))
+        self.planes[:-1, :3] = normal
+        self.planes[:-1, 3] = (dot(normal, a) + dot(normal, b) + dot(normal, c)) / 3.0
+        self.planes[-1, 3] = np.nan
+        self._tensor = open3d.core.Tensor.from_numpy
+        self._scene: Any = open3d.t.geometry.RaycastingScene(nthreads=1)
+        self._scene.add_triangles(
+            self._tensor(np.ascontiguousarray(surface.vertices, dtype=np.float32)),
+            self._tensor(np.ascontiguousarray(surface.triangles, dtype=np.uint32)),
+        )
+
+    def hit(
+        self, origins: FloatArray, directions: FloatArray
+    ) -> tuple[FloatArray, _Rows, _Float32]:
+        """Return distance (N,), triangle (N,) or T for none, and place in it (N, 2)."""
+        rays = np.empty((len(directions), 6), dtype=np.float32)
+        rays[:, :3] = origins
+        rays[:, 3:] = directions
+        answer = self._scene.cast_rays(self._tensor(rays), nthreads=1)
+        rough = answer["t_hit"].numpy()
+        triangle = answer["primitive_ids"].numpy().astype(np.intp)
+        np.minimum(triangle, len(self.planes) - 1, out=triangle)
+        plane = self.planes.take(triangle, axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            distance = (plane[:, 3] - dot(plane, origins)) / dot(plane, directions)
+            wrong = ~(np.abs(distance - rough) <= _TRUSTED * rough)
+        np.copyto(distance, rough, where=wrong)
+        return distance, triangle, answer["primitive_uvs"].numpy()
+
+
+class _Mover:
+    """A mesh on its way: which rays may meet it, and where it is then.
+
+    Attributes:
+        first: its first triangle's number among all of the world's.
+    """
+
+    def __init__(self, actor: Actor, surface: Surface, first: int) -> None:
+        self.mesh, self.trajectory, self.first = _Mesh(surface), actor.trajectory, first
+        low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
+        self._centre = (low + high) / 2.0
+        offset = surface.vertices - self._centre
+        self._radius_m = float(np.sqrt(dot(offset, offset).max())) + 1e-3
+
+    def owns(self, triangle: _Rows) -> npt.NDArray[np.bool_]:
+        """Return (N,), whether triangles of these numbers are its own."""
+        return (triangle >= self.first) & (triangle < self.first + len(self.mesh.planes) - 1)
+
+    def poses(self, t_s: float | FloatArray, rows: _Rows) -> FloatArray:
+        """Return T_world_from_body, (M, 4, 4), at the times of some rays."""
+        if np.ndim(t_s) == 0:
+            return np.broadcast_to(self.trajectory.pose(t_s), (len(rows), 4, 4))
+        times = np.asarray(t_s)[rows]
+        # The rays of a LiDAR's column or of an image's column come one after the other.
+        starts = np.concatenate([[True], times[1:] != times[:-1]])
+        poses: FloatArray = self.trajectory.pose(times[starts])[np.cumsum(starts) - 1]
+        return poses
+
+    def within_reach(
+        self, origins: FloatArray, directions: FloatArray, t_s: float | FloatArray
+    ) -> _Rows:
+        """Return the rows of rays that meet a ball around all places where it is meanwhile."""
+        if not len(directions):
+            return np.empty(0, dtype=np.intp)
+        poses = self.trajectory.pose(np.linspace(np.min(t_s), np.max(t_s), 9))
+        centres = poses[:, :3, :3] @ self._centre + poses[:, :3, 3]
+        away = np.linalg.norm(centres - centres[4], axis=1).max()
+        step = np.linalg.norm(np.diff(centres, axis=0), axis=1).max()
+        radius_m = self._radius_m + away + step
+        to_centre = centres[4] - origins
+        beyond = dot(to_centre, to_centre) - radius_m**2
+        ahead = dot(directions, to_centre)
+        meets = (ahead > 0.0) & (ahead * ahead >= beyond * dot(directions, directions))
+        return np.flatnonzero(meets | (beyond <= 0.0))
+
+
+def _open3d() -> Any:
+    try:
+        import open3d
+    except (ImportError, OSError) as error:
+        raise UsageError(
+            f"Open3D, which casts the rays of synthetic worlds, cannot be imported: {error}",
+            fix="pip install 'simipu[synthetic]', and on Debian or Ubuntu "
+            "apt-get install libusb-1.0-0 libgl1 libgomp1.",
+        ) from error
+    return open3d
+
+
+def _joined(surfaces: Sequence[Surface], name: str) -> npt.NDArray[Any]:
+    return np.concatenate([getattr(surface, name) for surface in surfaces])
+
+
+def _with_nothing(rows: _Float32) -> _Float32:
+    """Append the row of a ray that hits nothing."""
+    return np.concatenate([rows, np.zeros((1, rows.shape[1]), dtype=np.float32)])
+
+
+def _of(origins: FloatArray, rows: _Rows) -> FloatArray:
+    return origins[rows] if origins.ndim == 2 else origins

@@ -1,0 +1,34 @@
+"""Products of many vectors and rotations, row by row, written out.
+
+Unlike those of a BLAS product, the last bits of a row's result then depend neither on the number
+of threads nor on which other rows are there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Array = npt.NDArray[np.floating[Any]]
+
+
+def dot(a: Array, b: Array) -> Array:
+    """Return (...) a . b over the first three entries of the last axis, with broadcasting."""
+    total: Array = a[..., 0] * b[..., 0]
+    total = total + a[..., 1] * b[..., 1]
+    total += a[..., 2] * b[..., 2]
+    return total
+
+
+def turned(T: Array, vectors: Array) -> Array:
+    """Return (N, 3) vectors turned by the rotations of T; N or 1 of each, (., 4, 4) and (., 3)."""
+    return np.stack([dot(T[:, i], vectors) for i in range(3)], axis=1)
+
+
+def turned_back(T: Array, vectors: Array) -> Array:
+    """Return (N, 3) vectors turned by the inverses, as `turned`."""
+    return np.stack([dot(T[:, :, i], vectors) for i in range(3)], axis=1)

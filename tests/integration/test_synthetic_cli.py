@@ -1,0 +1,200 @@
+"""simipu-prep synthetic as a person types it: kills, signals, workers, mistakes."""
+
+import json
+import os
+import random
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from folders import contents
+from simipu.cli.prep import main
+from simipu.store import lock
+
+PREP = Path(sys.executable).with_name("simipu-prep")
+SMALL = ["--scenes", 2, "--frames", 3, "--seed", 7, "--image-scale", 0.1, "--beams", 8]
+SMALL += ["--columns", 90]
+
+
+def prep(*arguments):
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def command(out, *more, layout="kitti"):
+    return ["synthetic", "--layout", layout, "--out", out, *SMALL, *more]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """An undisturbed run in one process: its folder and what it printed."""
+    out = tmp_path_factory.mktemp("made") / "world"
+    result = prep(*command(out, "--workers", 1))
+    assert result.exit_code == 0, result.output
+    return out, result
+
+
+def start(out, *more):
+    return subprocess.Popen(
+        [str(part) for part in (PREP, *command(out, *more))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+        # A test run in the background ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+
+
+def wait_for_a_unit(out, process):
+    while not list(out.glob(".simipu/synthetic/*/*")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+
+
+def test_it_says_what_is_where_and_the_next_command_works(made, tmp_path):
+    out, result = made
+    first, following = result.stdout.splitlines()
+    assert first.startswith(f"{out}: 2 scenes of 3 frames in the layout of kitti")
+    assert "truth/" in first
+    assert following == f"Next: simipu-prep kitti --root {out} --out {out}.zarr"
+    assert "6/6" in result.stderr  # the progress bar
+    arguments = shlex.split(following.removeprefix("Next: simipu-prep "))
+    converted = prep(*arguments, "--workers", 1)
+    assert converted.exit_code == 0, converted.output
+    assert "skipped" not in converted.stdout
+
+
+def test_the_same_command_again_does_nothing(made):
+    out, _ = made
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    result = prep(*command(out, "--json"))
+    assert result.exit_code == 0, result.output
+    told = json.loads(result.stdout)
+    assert told["root"] == str(out)
+    assert told["files"] == len(contents(out))
+    assert told["options"]["seed"] == 7
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
+
+
+@pytest.mark.parametrize("layout", ["kitti", "kitti-raw"])
+def test_one_folder_holds_no_second_data_set_until_told_to_overwrite(made, tmp_path, layout):
+    out = tmp_path / "world"
+    assert prep(*command(out, "--no-truth", "--workers", 1, layout=layout)).exit_code == 0
+    assert set((out / "truth").iterdir()) == {out / "truth" / "world.json"}
+    refused = prep(*command(out))
+    assert refused.exit_code == 2
+    assert "--overwrite" in refused.stderr
+    assert "truth was generated here" in refused.stderr
+    replaced = prep(*command(out, "--overwrite", "--workers", 1))
+    assert replaced.exit_code == 0, replaced.output
+    assert contents(out) == contents(made[0])
+    assert not list(out.glob("2011*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--cameras", "image_2,left"], "no camera 'left'"),
+        (["--cameras", ""], "no camera ''"),
+        (["--beams", "1"], "beams is 1"),
+        (["--image-scale", "0"], "image_scale is 0"),
+        (["--scenes", "0"], "--scenes"),
+        (["--layout", "foo"], "--layout"),
+        (["--out", "{tmp}/file"], "not a folder"),
+        (["--out", "{tmp}/full"], "holds something else (note.txt)"),
+    ],
+)
+def test_mistakes_have_a_message_an_exit_code_and_no_traceback(tmp_path, arguments, message):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note.txt").write_text("mine")
+    before = contents(tmp_path)
+    filled = [text.format(tmp=tmp_path) for text in arguments]
+    result = prep(*command(tmp_path / "world", "--workers", 1, *filled))
+    assert result.exit_code == 2, result.output
+    assert message in result.stderr
+    assert "Traceback" not in result.output
+    assert contents(tmp_path) == before
+
+
+def test_two_generators_on_one_folder_are_refused(tmp_path):
+    with lock.writing(tmp_path / "world"):
+        result = prep(*command(tmp_path / "world", "--workers", 1))
+    assert result.exit_code == 2
+    assert "another process is writing" in result.stderr
+
+
+def test_help_has_an_example_and_names_every_layout():
+    printed = prep("synthetic", "--help").stdout
+    assert "\n  simipu-prep synthetic --layout kitti --out " in printed
+    for layout in ("kitti", "kitti-raw", "nuscenes", "waymo-v1", "waymo-v2"):
+        assert layout in printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["kitti", "kitti-raw"])
+def test_two_workers_write_the_same_bytes(tmp_path, layout):
+    for workers in (1, 2):
+        arguments = command(tmp_path / str(workers), "--workers", workers, layout=layout)
+        subprocess.run([str(part) for part in (PREP, *arguments)], check=True, timeout=300)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
+    other = prep(*command(tmp_path / "other", "--workers", 1, "--seed", 8, layout=layout))
+    assert other.exit_code == 0
+    one, another = contents(tmp_path / "1"), contents(tmp_path / "other")
+    alike = [name for name, digest in one.items() if digest in another.values()]
+    common = re.compile(r"calib|ImageSets|dataformat|velodyne_points/timestamps")
+    assert [name for name in alike if not common.search(name)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2])
+def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(made, tmp_path, workers):
+    out, chance, killed = tmp_path / "world", random.Random(workers), 0
+    for _ in range(4):
+        process = start(out, "--workers", workers)
+        while not (out / "truth/world.json").exists():
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.005)
+        time.sleep(chance.uniform(0.0, 1.5 if workers == 1 else 4.0))
+        killed += process.poll() is None
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=60)
+    assert killed
+    process = start(out, "--workers", workers)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert contents(out) == contents(made[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("number", "workers", "group"),
+    [
+        (signal.SIGINT, 1, True),
+        (signal.SIGINT, 2, True),
+        (signal.SIGTERM, 1, False),
+        (signal.SIGTERM, 2, False),
+    ],
+)
+def test_a_signal_says_how_far_it_is_and_how_to_go_on(made, tmp_path, number, workers, group):
+    out = tmp_path / "world"
+    process = start(out, "--workers", workers, "--frames", 30)
+    wait_for_a_unit(out, process)
+    (os.killpg if group else os.kill)(process.pid, number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 3, errors
+    assert " of 60 frames are done" in errors
+    assert "Run the same command again to go on." in errors
+    assert "Traceback" not in errors
+    refused = prep(*command(out))
+    assert refused.exit_code == 2
+    assert "another frames" in refused.stderr
+    assert prep(*command(out, "--overwrite", "--workers", 1)).exit_code == 0
+    assert contents(out) == contents(made[0])

@@ -1,0 +1,75 @@
+"""What the tests of generated data sets share: generating, and where true points are later."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from simipu.pipelines.synthetic import rigs, truth
+from simipu.pipelines.synthetic.files import truth_folder
+from simipu.pipelines.synthetic.generate import generate
+from simipu.pipelines.synthetic.options import Options
+from simipu.pipelines.synthetic.world import World
+
+MILLIMETRES_M = 0.5e-3 * 3**0.5 + 1e-5
+"""How far rounding three coordinates to 1 mm and then to float32 can move a point within 100 m."""
+
+
+def generated(root: Path, **options) -> tuple[Path, Options]:
+    """Generate a small data set in this process."""
+    made = Options(**{"scenes": 1, "frames": 2, "seed": 5, "image_scale": 0.4, **options})
+    generate(root, made)
+    return root, made
+
+
+def kitti_rig(options: Options) -> rigs.Rig:
+    return rigs.kitti(
+        image_scale=options.image_scale,
+        beams=options.beams,
+        columns=options.columns,
+        noise=options.noise,
+    )
+
+
+def truth_of(root: Path, scene: int, frame: int) -> truth.FrameTruth:
+    return truth.read(truth_folder(root, scene, frame))
+
+
+def to_exposure(
+    xyz: np.ndarray,
+    object_id: np.ndarray,
+    t_s: np.ndarray,
+    exposure_s: float,
+    world: World,
+    T_ego_from_lidar: np.ndarray,
+) -> np.ndarray:
+    """Where points, each in the LiDAR's frame at its own time, are in that at ``exposure_s``.
+
+    Those of an actor move with it.
+    """
+    T_world_from_lidar = world.ego.pose(t_s) @ T_ego_from_lidar
+    points = moved(T_world_from_lidar, xyz)
+    for actor in world.actors:
+        own = object_id == actor.object_id
+        if own.any():
+            inverse = np.linalg.inv(actor.trajectory.pose(t_s[own]))
+            points[own] = moved(actor.trajectory.pose(exposure_s) @ inverse, points[own])
+    return moved(np.linalg.inv(world.ego.pose(exposure_s) @ T_ego_from_lidar), points)
+
+
+def moved(T: np.ndarray, xyz: np.ndarray) -> np.ndarray:
+    """Transform each point, by one matrix or by its own."""
+    return np.einsum("...ij,...j->...i", T[..., :3, :3], xyz) + T[..., :3, 3]
+
+
+def pixel_bound(K: np.ndarray, camera_xyz: np.ndarray, off_m: np.ndarray | float) -> np.ndarray:
+    """How many pixels a point can be off whose position is ``off_m`` off.
+
+    With p = (x, y) / z the derivative of p is [I | -p] / z, whose norm is sqrt(1 + |p|^2) / z; a
+    point that is off_m nearer has a depth that is so much smaller.
+    """
+    p = camera_xyz[:, :2] / camera_xyz[:, 2:]
+    nearest = np.maximum(camera_xyz[:, 2] - off_m, 1e-3)
+    steep = np.sqrt(1 + (np.linalg.norm(p, axis=1) + off_m / nearest) ** 2)
+    return max(K[0, 0], K[1, 1]) * steep * off_m / nearest
