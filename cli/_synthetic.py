@@ -133,8 +133,13 @@ def _report(out: Path, options: dict[str, Any], *, as_json: bool) -> None:
         return
     beside = ", exact truth in truth/" if options["truth"] else ""
     click.echo(
-        f"{out}: {options['scenes']} scenes of {options['frames']} frames in the layout of "
-        f"{layout}{beside} ({len(sizes):,} files, {sum(sizes) / 2**20:,.1f} MiB)."
+        f"{out}: {_counted(options['scenes'], 'scene')} of {_counted(options['frames'], 'frame')} "
+        f"in the layout of {layout}{beside} ({len(sizes):,} files, "
+        f"{sum(sizes) / 2**20:,.1f} MiB)."
     )
     if following is not None:
         click.echo(f"Next: {following}")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -48,9 +48,7 @@ def pole(x, y, radius, z0, z1, sides=3000, **kwargs) -> Surface:
     """An open prism that no eye tells from a cylinder."""
     angle = np.arange(sides) * (2 * np.pi / sides)
     ring = np.column_stack([x + radius * np.cos(angle), y + radius * np.sin(angle)])
-    vertices = np.concatenate(
-        [np.column_stack([ring, np.full(sides, z)]) for z in (z0, z1)]
-    )
+    vertices = np.concatenate([np.column_stack([ring, np.full(sides, z)]) for z in (z0, z1)])
     i, j = np.arange(sides), (np.arange(sides) + 1) % sides
     triangles = np.concatenate(
         [np.column_stack([i, j, j + sides]), np.column_stack([i, j + sides, i + sides])]

@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from simipu.pipelines.synthetic.generate import Stage
+
+STAGE = Stage()  # not the one that `generate` keeps
+
 TOP = 1
 POINT_ORDER = (1, 2, 3, 4, 5)  # TOP, FRONT, SIDE_LEFT, SIDE_RIGHT, REAR
 CAMERA_NAMES = {1: "FRONT", 2: "FRONT_LEFT", 3: "FRONT_RIGHT", 4: "SIDE_LEFT", 5: "SIDE_RIGHT"}

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .material import NUMBER
+from .roofs import flat_roof, pitched_roof
+from .shapes import box_corners, boxes, quads, upright
 from .sheets import BOARDS, DOORS, SHOPS, WINDOWS
-from .shapes import box_corners, boxes, quads, triangles
 from .surface import Surface, join
 
 if TYPE_CHECKING:
@@ -41,12 +42,6 @@ _BRICK: tuple[Colour, ...] = (
     (0.90, 0.76, 0.56),
     (0.66, 0.50, 0.42),
     (0.80, 0.62, 0.50),
-)
-_ROOFS: tuple[Colour, ...] = (
-    (0.86, 0.48, 0.36),
-    (0.70, 0.40, 0.32),
-    (0.52, 0.50, 0.52),
-    (0.62, 0.46, 0.38),
 )
 _DOORS: tuple[Colour, ...] = (
     (0.50, 0.20, 0.16),
@@ -113,16 +108,8 @@ def building(rng: np.random.Generator, plan: Plan) -> Surface:
     """Return a building in its own frame."""
     top = plan.floors * plan.floor_m + 0.3
     parts = [_front(rng, plan, top), _sides(rng, plan, top)]
-    parts += _pitched_roof(rng, plan, top) if plan.pitched else _flat_roof(rng, plan, top)
+    parts += pitched_roof(rng, plan, top) if plan.pitched else flat_roof(rng, plan, top)
     return join(parts)
-
-
-def _rectangles(x0: FloatArray, x1: FloatArray, z0: FloatArray, z1: FloatArray, y: float) -> FloatArray:
-    """Upright quads that face the street, (N, 4, 3)."""
-    x0, x1, z0, z1 = (np.ravel(a) for a in np.broadcast_arrays(x0, x1, z0, z1))
-    depth = np.full_like(x0, y, dtype=np.float64)
-    corners = [(x0, depth, z0), (x1, depth, z0), (x1, depth, z1), (x0, depth, z1)]
-    return np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)
 
 
 def _front(rng: np.random.Generator, plan: Plan, top: float) -> Surface:
@@ -146,42 +133,60 @@ def _front(rng: np.random.Generator, plan: Plan, top: float) -> Surface:
         base = floor * plan.floor_m + 0.15
         if floor == 0 and plan.shop:
             parts += _shop_front(rng, half, base, plan.floor_m)
-            low = np.array([base, base + plan.floor_m - 0.2])
-            walls.append(_rectangles(np.array([-half]), np.array([half]), np.array([last]), low[:1], 0.0))
+            ledge = np.array([base, base + plan.floor_m - 0.2])
+            walls.append(
+                upright(np.array([-half]), np.array([half]), np.array([last]), ledge[:1], 0.0)
+            )
             ends = np.array([-half, half - 0.35]), np.array([-half + 0.35, half])
-            walls.append(_rectangles(*ends, low[:1], low[1:], 0.0))
-            last = float(low[1])
+            walls.append(upright(*ends, ledge[:1], ledge[1:], 0.0))
+            last = float(ledge[1])
             continue
         low, high = base + sill, base + head
         band = np.array([-half]), np.array([half])
         doorway = int(rng.integers(count)) if floor == 0 else -1
-        walls.append(_rectangles(*band, np.array([last]), np.array([low]), 0.0))
-        walls.append(_rectangles(*piers, np.array([low]), np.array([high]), 0.0))
+        walls.append(upright(*band, np.array([last]), np.array([low]), 0.0))
+        walls.append(upright(*piers, np.array([low]), np.array([high]), 0.0))
         glazed = np.arange(count) != doorway
-        window = _rectangles(left[glazed], right[glazed], np.array([low]), np.array([high]), _RECESS_M)
-        pick = rng.integers(0, 3, len(window)) if rng.random() < 0.4 else rng.integers(0, 2, len(window))
+        window = upright(left[glazed], right[glazed], np.array([low]), np.array([high]), _RECESS_M)
+        pick = (
+            rng.integers(0, 3, len(window))
+            if rng.random() < 0.4
+            else rng.integers(0, 2, len(window))
+        )
         parts.append(quads(window, NUMBER["window"], uv=WINDOWS.corners(kinds[pick])))
         openings.append(window)
         if doorway >= 0:
             parts += _doorway(rng, plan, centres[doorway], (low, high), (left, right), doorway)
-            openings.append(_rectangles(left[[doorway]], right[[doorway]], np.array([low]), np.array([high]), _RECESS_M))
+            openings.append(
+                upright(
+                    left[[doorway]], right[[doorway]], np.array([low]), np.array([high]), _RECESS_M
+                )
+            )
         if floor > 0 and plan.floors > 2 and rng.random() < 0.35:
             parts.append(_balconies(rng, centres[rng.random(count) < 0.5], wide, base))
         last = high
-    walls.append(_rectangles(np.array([-half]), np.array([half]), np.array([last]), np.array([top]), 0.0))
+    walls.append(
+        upright(np.array([-half]), np.array([half]), np.array([last]), np.array([top]), 0.0)
+    )
     if openings:
         frames = np.concatenate(openings)
         parts.append(_reveals(frames, wall, plan.tint))
-        ledge = np.stack([frames[:, 0] - [0.06, _RECESS_M + 0.07, 0.06], frames[:, 1] + [0.06, 0.0, 0.0]])
-        parts.append(boxes(box_corners(*ledge), NUMBER["concrete"], (1.0, 0.99, 0.96), bottom=True))
+        sills = np.stack(
+            [frames[:, 0] - [0.06, _RECESS_M + 0.07, 0.06], frames[:, 1] + [0.06, 0.0, 0.0]]
+        )
+        parts.append(boxes(box_corners(*sills), NUMBER["concrete"], (1.0, 0.99, 0.96), bottom=True))
     face = np.concatenate(walls)
     parts.append(quads(face, wall, plan.tint, face[..., [0, 2]] + shift))
-    plinth = box_corners((-half - 0.02, -0.04, -_BELOW_M), (half + 0.02, 0.0, rng.uniform(0.2, 0.5)))
+    plinth = box_corners(
+        (-half - 0.02, -0.04, -_BELOW_M), (half + 0.02, 0.0, rng.uniform(0.2, 0.5))
+    )
     parts.append(boxes(plinth, NUMBER["concrete"], (0.8, 0.79, 0.77)))
     if not plan.shop and rng.random() < 0.15:
         z = plan.floor_m * rng.uniform(0.35, 0.5)
         x = rng.choice(centres) + bay / 2.0
-        poster = _rectangles(np.array([x - 0.5]), np.array([x + 0.5]), np.array([z]), np.array([z + 1.1]), -0.02)
+        poster = upright(
+            np.array([x - 0.5]), np.array([x + 0.5]), np.array([z]), np.array([z + 1.1]), -0.02
+        )
         if abs(x) < half - 0.6:
             parts.append(quads(poster, NUMBER["board"], uv=BOARDS.corners(rng.integers(16))))
     return join(parts)
@@ -209,10 +214,12 @@ def _doorway(
     wide = min(2.5, edges[1][number] - edges[0][number] + 0.4) if garage else 1.0
     x0, x1 = np.array([centre - wide / 2]), np.array([centre + wide / 2])
     low, high = np.array([0.05]), np.array([2.15])
-    leaf = _rectangles(x0, x1, low, high, -0.015)
+    leaf = upright(x0, x1, low, high, -0.015)
     picture = DOORS.corners(rng.integers(4) + (4 if garage else 0))
     parts = [quads(leaf, NUMBER["door"], tint, picture)]
-    span = _rectangles(edges[0][[number]], edges[1][[number]], np.array([band[0]]), np.array([band[1]]), _RECESS_M)
+    span = upright(
+        edges[0][[number]], edges[1][[number]], np.array([band[0]]), np.array([band[1]]), _RECESS_M
+    )
     parts.append(quads(span, NUMBER["window"], uv=WINDOWS.corners(rng.integers(16))))
     steps = box_corners((x0[0] - 0.2, -0.5, -1.0), (x1[0] + 0.2, 0.0, 0.1))
     parts.append(boxes(steps, NUMBER["concrete"], (0.9, 0.9, 0.88)))
@@ -222,29 +229,49 @@ def _doorway(
     return parts
 
 
-def _shop_front(rng: np.random.Generator, half: float, base: float, floor_m: float) -> list[Surface]:
+def _shop_front(
+    rng: np.random.Generator, half: float, base: float, floor_m: float
+) -> list[Surface]:
     count = max(1, round(2 * half / 5.5))
     x = np.linspace(-half + 0.35, half - 0.35, count + 1)
     height = floor_m - 0.2
-    panes = _rectangles(x[:-1], x[1:], np.array([base]), np.array([base + height]), 0.10)
+    panes = upright(x[:-1], x[1:], np.array([base]), np.array([base + height]), 0.10)
     number = int(rng.integers(8))
     parts = [quads(panes, NUMBER["shop"], uv=SHOPS.corners(number + np.arange(count)))]
     if rng.random() < 0.5:
-        z = base + 0.78 * height
+        z = base + 3.05  # above people's heads, on sloping pavements too
         colour = rng.uniform(0.2, 0.9, 3)
-        slope = np.array([[[x[0], -1.3, z - 0.35], [x[-1], -1.3, z - 0.35], [x[-1], 0.0, z + 0.1], [x[0], 0.0, z + 0.1]]])
+        slope = np.array(
+            [
+                [
+                    [x[0], -1.3, z - 0.35],
+                    [x[-1], -1.3, z - 0.35],
+                    [x[-1], 0.0, z + 0.1],
+                    [x[0], 0.0, z + 0.1],
+                ]
+            ]
+        )
         parts.append(quads(slope, NUMBER["cloth"], colour))
-        front = _rectangles(x[[0]], x[[-1]], np.array([z - 0.55]), np.array([z - 0.35]), -1.3)
+        front = upright(x[[0]], x[[-1]], np.array([z - 0.55]), np.array([z - 0.35]), -1.3)
         parts.append(quads(front, NUMBER["cloth"], colour * 0.8))
     return parts
 
 
 def _balconies(rng: np.random.Generator, centres: FloatArray, wide: float, base: float) -> Surface:
     out = 1.1
-    low = np.stack([centres - wide / 2 - 0.3, np.full_like(centres, -out), np.full_like(centres, base - 0.15)], axis=1)
-    high = low + [wide + 0.6, out, 0.15]
+    low = np.stack(
+        [centres - wide / 2 - 0.3, np.full_like(centres, -out), np.full_like(centres, base - 0.15)],
+        axis=1,
+    )
+    size = np.array([wide + 0.6, out, 0.15])
+    high = low + size
     slab = boxes(box_corners(low, high), NUMBER["concrete"], bottom=True)
-    rail = boxes(box_corners(low + [0, 0, 0.3], low + [wide + 0.6, 0.04, 1.05]), NUMBER["metal"], (0.45, 0.47, 0.5), bottom=True)
+    rail = boxes(
+        box_corners(low + np.array([0, 0, 0.3]), low + np.array([wide + 0.6, 0.04, 1.05])),
+        NUMBER["metal"],
+        (0.45, 0.47, 0.5),
+        bottom=True,
+    )
     return join([slab, rail])
 
 
@@ -267,70 +294,24 @@ def _sides(rng: np.random.Generator, plan: Plan, top: float) -> Surface:
                 if rng.random() < 0.6:
                     z = floor * plan.floor_m + 1.1
                     x = side * (half + 0.02)
-                    pane = [[x, y - 0.5, z], [x, y + 0.5, z], [x, y + 0.5, z + 1.3], [x, y - 0.5, z + 1.3]]
+                    pane = [
+                        [x, y - 0.5, z],
+                        [x, y + 0.5, z],
+                        [x, y + 0.5, z + 1.3],
+                        [x, y - 0.5, z + 1.3],
+                    ]
                     windows.append(pane if side > 0 else [pane[i] for i in (1, 0, 3, 2)])
     for floor in range(plan.floors):
         for x in np.arange(-half + 1.5, half - 1.0, 2.8):
             z = floor * plan.floor_m + 1.1
             y = deep + 0.02
-            windows.append([[x + 0.6, y, z], [x - 0.6, y, z], [x - 0.6, y, z + 1.3], [x + 0.6, y, z + 1.3]])
+            windows.append(
+                [[x + 0.6, y, z], [x - 0.6, y, z], [x - 0.6, y, z + 1.3], [x + 0.6, y, z + 1.3]]
+            )
     if windows:
-        parts.append(quads(windows, NUMBER["window"], uv=WINDOWS.corners(rng.integers(16, size=len(windows)))))
+        parts.append(
+            quads(
+                windows, NUMBER["window"], uv=WINDOWS.corners(rng.integers(16, size=len(windows)))
+            )
+        )
     return join(parts)
-
-
-def _pitched_roof(rng: np.random.Generator, plan: Plan, top: float) -> list[Surface]:
-    half, deep, wall = plan.width / 2.0, plan.depth, NUMBER[plan.wall]
-    tint = _ROOFS[int(rng.integers(len(_ROOFS)))]
-    ridge = top + rng.uniform(0.55, 0.9) * deep / 2.0
-    middle, over = deep / 2.0, 0.35
-    drop = over * (ridge - top) / middle
-    end = half + (0.0 if plan.width > 14 else 0.2)
-    inset = rng.choice([0.0, 0.0, min(2.5, 0.3 * plan.width)])
-    eaves = [[-end, -over, top - drop], [end, -over, top - drop]]
-    back = [[end, deep + over, top - drop], [-end, deep + over, top - drop]]
-    peak = [[-end + inset, middle, ridge], [end - inset, middle, ridge]]
-    slopes = [[*eaves, peak[1], peak[0]], [*back, peak[0], peak[1]]]
-    parts = [quads(slopes, NUMBER["roof_tile"], tint)]
-    gables = [
-        [[-half, deep, top], [-half, 0.0, top], [-half, middle, ridge - 0.02]],
-        [[half, 0.0, top], [half, deep, top], [half, middle, ridge - 0.02]],
-    ]
-    if inset:
-        hips = [[back[1], eaves[0], peak[0]], [eaves[1], back[0], peak[1]]]
-        parts.append(triangles(hips, NUMBER["roof_tile"], tint))
-    else:
-        parts.append(triangles(gables, wall, plan.tint))
-    gutter = box_corners((-end, -over - 0.06, top - drop - 0.06), (end, -over + 0.06, top - drop + 0.04))
-    parts.append(boxes(gutter, NUMBER["metal"], (0.45, 0.46, 0.47), bottom=True))
-    chimney_x = rng.uniform(-0.7, 0.7, int(rng.integers(0, 3))) * half
-    if len(chimney_x):
-        low = np.stack([chimney_x - 0.35, np.full_like(chimney_x, middle + 0.3), np.full_like(chimney_x, top)], axis=1)
-        parts.append(boxes(box_corners(low, low + [0.7, 0.6, ridge - top + 0.9]), NUMBER["brick"], _BRICK[1]))
-    if plan.width > 7 and rng.random() < 0.5 and not plan.plain:
-        rise = (ridge - top) / middle
-        for x in np.arange(-half + 2.2, half - 1.6, rng.uniform(3.0, 5.0)):
-            y = middle * 0.25
-            z = top + rise * y
-            dormer = box_corners((x - 0.7, y, z - 0.3), (x + 0.7, middle * 0.75, z + 1.35))
-            parts.append(boxes(dormer, NUMBER["plaster"], (0.9, 0.88, 0.84)))
-            pane = _rectangles(np.array([x - 0.5]), np.array([x + 0.5]), np.array([z + 0.15]), np.array([z + 1.2]), y - 0.02)
-            parts.append(quads(pane, NUMBER["window"], uv=WINDOWS.corners(rng.integers(16))))
-    return parts
-
-
-def _flat_roof(rng: np.random.Generator, plan: Plan, top: float) -> list[Surface]:
-    half, deep = plan.width / 2.0, plan.depth
-    roof = [[-half, 0.0, top], [half, 0.0, top], [half, deep, top], [-half, deep, top]]
-    lip = rng.uniform(0.3, 0.8)
-    low = [[-half - 0.05, -0.12, top - 0.15], [-half - 0.05, 0.0, top], [half - 0.2, 0.0, top]]
-    high = [[half + 0.05, 0.15, top + lip], [-half + 0.2, deep, top + lip], [half + 0.05, deep, top + lip]]
-    parts = [
-        quads([roof], NUMBER["roof_flat"]),
-        boxes(box_corners(low, high), NUMBER["concrete"], np.array(plan.tint) * 0.85, bottom=True),
-    ]
-    if rng.random() < 0.6:
-        x = rng.uniform(-0.5, 0.5) * half
-        hut = box_corners((x - 1.5, 3.0, top), (x + 1.5, 6.0, top + 2.0))
-        parts.append(boxes(hut, NUMBER["concrete"], (0.8, 0.8, 0.8)))
-    return parts

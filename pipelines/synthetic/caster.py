@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from simipu.errors import UsageError
 
+from .reach import meeting
 from .rowwise import dot, turned, turned_back
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 _Float32 = npt.NDArray[np.float32]
 _Rows = npt.NDArray[np.intp]
+
+_ROUND_S = 0.02
 
 _TRUSTED = 1e-3
 """Share of the distance that float64 may correct; more is a triangle seen on its very edge."""
@@ -67,13 +70,17 @@ class Caster:
                 surfaces.append(actor.surface)
                 first += len(actor.surface.triangles)
         self._nothing = first
+        movers = self._moving.values()
+        self._radius_m = np.array([mover.radius_m for mover in movers])
+        self._speed_m_s = np.array([mover.speed_m_s for mover in movers])
+        self._places: tuple[float, FloatArray] = (np.nan, np.empty((0, 3)))
         self._material = np.append(_joined(surfaces, "material"), np.uint8(0))
         self._object_id = np.append(_joined(surfaces, "object_id"), np.int32(0))
         uv = _joined(surfaces, "uv").astype(np.float32)
         chart = np.stack([uv[:, 0], uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]], axis=1)
         self._chart = _with_nothing(chart.reshape(-1, 6))
         self._tint = _with_nothing(_joined(surfaces, "tint").astype(np.float32))
-        meshes = [self._static, *(mover.mesh for mover in self._moving.values())]
+        meshes = [self._static, *(mover.mesh for mover in movers)]
         normals = np.concatenate([mesh.planes[:-1, :3] for mesh in meshes])
         self._normal = _with_nothing(normals.astype(np.float32))
 
@@ -85,9 +92,9 @@ class Caster:
             directions: (N, 3) float64, of any length, world frame.
             t_s: (N,) times of the rays in seconds, or one for all.
         """
-        distance, triangle, bary, movers = self._first(origins, directions, t_s)
+        distance, triangle, bary, turns = self._first(origins, directions, t_s)
         normal = self._normal.take(triangle, axis=0)
-        for rows, T_world_from_body in movers:
+        for rows, T_world_from_body in turns:
             normal[rows] = turned(T_world_from_body, normal[rows])
         facing = dot(normal, directions)
         np.negative(normal, out=normal, where=(facing > 0.0)[:, None])
@@ -146,8 +153,8 @@ class Caster:
         distance, triangle, bary = self._static.hit(origins, directions)
         triangle[triangle == len(self._static.planes) - 1] = self._nothing
         found = []
-        for mover in self._moving.values():
-            rows = mover.within_reach(origins, directions, t_s)
+        reached = meeting(origins, directions, *self._balls(t_s))
+        for mover, rows in zip(self._moving.values(), reached, strict=True):
             if not len(rows):
                 continue
             T_world_from_body = mover.poses(t_s, rows)
@@ -156,17 +163,29 @@ class Caster:
                 turned_back(T_world_from_body, directions[rows]),
             )
             nearer = np.flatnonzero(its_distance < distance[rows])
-            rows = rows[nearer]
-            distance[rows] = its_distance[nearer]
-            triangle[rows] = its_triangle[nearer] + mover.first
-            bary[rows] = its_bary[nearer]
-            found.append((mover, rows, T_world_from_body[nearer]))
-        movers = []
+            its = rows[nearer]
+            distance[its] = its_distance[nearer]
+            triangle[its] = its_triangle[nearer] + mover.first
+            bary[its] = its_bary[nearer]
+            found.append((mover, its, T_world_from_body[nearer]))
+        turns = []
         for mover, rows, T_world_from_body in found:
             # Another may have been nearer still.
             its = np.flatnonzero(mover.owns(triangle[rows]))
-            movers.append((rows[its], T_world_from_body[its]))
-        return distance, triangle, bary, movers
+            turns.append((rows[its], T_world_from_body[its]))
+        return distance, triangle, bary, turns
+
+    def _balls(self, t_s: float | FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Return centres (M, 3) and radii (M,) of balls around the movers at all of some times."""
+        earliest, latest = (float(f(t_s)) for f in (np.min, np.max)) if np.size(t_s) else (0.0, 0.0)
+        # Of a few round times, so that the many bundles of an image ask for the same one.
+        t_round = round((earliest + latest) / 2.0 / _ROUND_S) * _ROUND_S
+        if self._places[0] != t_round:
+            places = [mover.centre(t_round) for mover in self._moving.values()]
+            self._places = (t_round, np.array(places).reshape(-1, 3))
+        return self._places[1], self._radius_m + self._speed_m_s * max(
+            latest - t_round, t_round - earliest
+        )
 
 
 class _Mesh:
@@ -214,22 +233,31 @@ class _Mesh:
 
 
 class _Mover:
-    """A mesh on its way: which rays may meet it, and where it is then.
+    """A mesh on its way.
 
     Attributes:
         first: its first triangle's number among all of the world's.
+        radius_m: of the ball around it.
+        speed_m_s: bound of the speed of that ball's centre.
     """
 
     def __init__(self, actor: Actor, surface: Surface, first: int) -> None:
         self.mesh, self.trajectory, self.first = _Mesh(surface), actor.trajectory, first
-        low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
-        self._centre = (low + high) / 2.0
+        self._centre = (surface.vertices.min(axis=0) + surface.vertices.max(axis=0)) / 2.0
         offset = surface.vertices - self._centre
-        self._radius_m = float(np.sqrt(dot(offset, offset).max())) + 1e-3
+        self.radius_m = float(np.sqrt(dot(offset, offset).max())) + 1e-3
+        linear, angular = actor.trajectory.top_speeds()
+        self.speed_m_s = linear + angular * float(np.linalg.norm(self._centre))
 
     def owns(self, triangle: _Rows) -> npt.NDArray[np.bool_]:
         """Return (N,), whether triangles of these numbers are its own."""
         return (triangle >= self.first) & (triangle < self.first + len(self.mesh.planes) - 1)
+
+    def centre(self, t_s: float) -> FloatArray:
+        """Return the centre (3,) of the ball around it, in the world."""
+        T = self.trajectory.pose(t_s)
+        centre: FloatArray = T[:3, :3] @ self._centre + T[:3, 3]
+        return centre
 
     def poses(self, t_s: float | FloatArray, rows: _Rows) -> FloatArray:
         """Return T_world_from_body, (M, 4, 4), at the times of some rays."""
@@ -240,23 +268,6 @@ class _Mover:
         starts = np.concatenate([[True], times[1:] != times[:-1]])
         poses: FloatArray = self.trajectory.pose(times[starts])[np.cumsum(starts) - 1]
         return poses
-
-    def within_reach(
-        self, origins: FloatArray, directions: FloatArray, t_s: float | FloatArray
-    ) -> _Rows:
-        """Return the rows of rays that meet a ball around all places where it is meanwhile."""
-        if not len(directions):
-            return np.empty(0, dtype=np.intp)
-        poses = self.trajectory.pose(np.linspace(np.min(t_s), np.max(t_s), 9))
-        centres = poses[:, :3, :3] @ self._centre + poses[:, :3, 3]
-        away = np.linalg.norm(centres - centres[4], axis=1).max()
-        step = np.linalg.norm(np.diff(centres, axis=0), axis=1).max()
-        radius_m = self._radius_m + away + step
-        to_centre = centres[4] - origins
-        beyond = dot(to_centre, to_centre) - radius_m**2
-        ahead = dot(directions, to_centre)
-        meets = (ahead > 0.0) & (ahead * ahead >= beyond * dot(directions, directions))
-        return np.flatnonzero(meets | (beyond <= 0.0))
 
 
 def _open3d() -> Any:

@@ -7,6 +7,7 @@ complete, ``.simipu/synthetic`` has an empty file for each unit that is done.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,11 @@ def end(root: Path, options: Options) -> None:
 def pending(root: Path, units: Sequence[Unit]) -> list[Unit]:
     """Return the units that are not done."""
     return [unit for unit in units if not _mark(root, unit).exists()]
+
+
+def count_done(root: Path) -> int:
+    """Return the number of units that are done."""
+    return sum(len(names) for _, _, names in os.walk(root / _DONE))
 
 
 def mark_done(root: Path, unit: Unit) -> None:

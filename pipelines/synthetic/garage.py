@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from . import people, vehicles
+from . import lorries, people, vehicles
 from .material import NUMBER
 
 if TYPE_CHECKING:
     from .surface import FloatArray, Surface
 
+_PLATES = 3
 _PALETTE = (
     (0.92, 0.92, 0.93),
     (0.78, 0.79, 0.80),
@@ -39,7 +41,9 @@ class Body:
 
 def centred(category: str, surface: Surface) -> Body:
     """Return a body with its origin at the middle of its box's bottom."""
-    low, high = surface.vertices.min(axis=0), surface.vertices.max(axis=0)
+    surface = surface.without_slivers()
+    seen = surface.vertices[surface.triangles].reshape(-1, 3)
+    low, high = seen.min(axis=0), seen.max(axis=0)
     T = np.eye(4)
     T[:3, 3] = -0.5 * (low + high)
     T[2, 3] = -low[2]
@@ -47,11 +51,10 @@ def centred(category: str, surface: Surface) -> Body:
 
 
 class Garage:
-    """Makes vehicles; the hulls are drawn once and painted anew."""
+    """Makes vehicles: hulls that are drawn once, painted anew."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
-        self._hulls: dict[tuple[str, int], Body] = {}
 
     def any(self, *, large: bool) -> Body:
         """Return some vehicle; only a large one may be a lorry or a bus."""
@@ -62,45 +65,51 @@ class Garage:
         if large and rng.random() < 0.2:
             name = str(rng.choice(["lorry", "bus"]))
         tint = np.array(_PALETTE[int(rng.integers(len(_PALETTE)))]) * rng.uniform(0.9, 1.05)
-        key = (name, int(rng.integers(2)))
-        if key not in self._hulls:
-            self._hulls[key] = self._drawn(*key)
-        hull = self._hulls[key]
+        hull = _hull(name, int(rng.integers(_PLATES)))
         painted = hull.surface.repainted(NUMBER["car_paint"], np.clip(tint, 0.0, 1.0))
         return dataclasses.replace(hull, surface=painted)
 
-    def _drawn(self, name: str, plate: int) -> Body:
-        number = int(self._rng.integers(16)) + plate
-        if name == "lorry":
-            load = (0.92, 0.92, 0.90) if plate else (0.35, 0.45, 0.70)
-            return centred("truck", vehicles.box_truck((1.0, 1.0, 1.0), load, number))
-        if name == "bus":
-            return centred("truck", vehicles.bus((1.0, 1.0, 1.0), number))
-        body = vehicles.BODIES[name]
-        return centred(body.category, vehicles.passenger_car(body, (1.0, 1.0, 1.0), number))
-
-
-_WALKING, _STANDING, _CYCLING = 16, 8, 4
-
 
 class Crowd:
-    """Makes people; those of one world are drawn once, and met again taller or smaller."""
+    """Makes people: figures that are drawn once, met again taller or smaller."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self._rng = rng
-        self._walking = [people.pedestrian(rng, walking=True) for _ in range(_WALKING)]
-        self._standing = [people.pedestrian(rng, walking=False) for _ in range(_STANDING)]
-        self._cycling = [people.cyclist(rng) for _ in range(_CYCLING)]
 
     def pedestrian(self, *, walking: bool) -> Body:
         """Return someone on foot."""
-        return self._one("pedestrian", self._walking if walking else self._standing, 0.09)
+        kind = "walking" if walking else "standing"
+        return self._one("pedestrian", kind, 24 if walking else 10, 0.09)
 
     def cyclist(self) -> Body:
         """Return someone on a bicycle."""
-        return self._one("cyclist", self._cycling, 0.03)
+        return self._one("cyclist", "cycling", 6, 0.03)
 
-    def _one(self, category: str, pool: list[Surface], spread: float) -> Body:
-        shape = pool[int(self._rng.integers(len(pool)))]
+    def _one(self, category: str, kind: str, count: int, spread: float) -> Body:
+        shape = _figure(kind, int(self._rng.integers(count)))
         scale = float(self._rng.uniform(1.0 - spread, 1.0 + spread))
         return centred(category, shape.placed(np.diag([scale, scale, scale, 1.0])))
+
+
+# Drawing takes longer than all the rest of a world: every shape is drawn once in a process, from
+# nothing but its number.
+
+
+@functools.cache
+def _hull(name: str, plate: int) -> Body:
+    if name == "lorry":
+        load = ((0.92, 0.92, 0.90), (0.35, 0.45, 0.70), (0.80, 0.75, 0.60))[plate % 3]
+        return centred("truck", lorries.box_truck((1.0, 1.0, 1.0), load, plate))
+    if name == "bus":
+        return centred("truck", lorries.bus((1.0, 1.0, 1.0), plate))
+    body = vehicles.BODIES[name]
+    number = plate + 4 * list(vehicles.BODIES).index(name)
+    return centred(body.category, vehicles.passenger_car(body, (1.0, 1.0, 1.0), number))
+
+
+@functools.cache
+def _figure(kind: str, number: int) -> Surface:
+    if kind == "cycling":
+        return people.cyclist(np.random.default_rng([number, 2]))
+    walking = kind == "walking"
+    return people.pedestrian(np.random.default_rng([number, int(walking)]), walking=walking)

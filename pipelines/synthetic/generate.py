@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from threading import Event, Thread
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from simipu.pipelines.cluster import run_tasks
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 Progress = Callable[[str, int, int], object]
 """Called with (what is done, frames done now or 0 to begin, frames in all)."""
 
-_UNITS_AT_ONCE = 4
-"""More would move the progress bar in jumps; fewer would have more workers build each world."""
+_LOOK_S = 0.3
+"""How often to look how many units are done."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -116,41 +118,63 @@ def generate(
     total = len(writer.units)
 
     def done_so_far() -> int:
-        return total - len(destination.pending(root, writer.units))
+        return destination.count_done(root)
 
     with lock.writing(root) as run, stopping(done_so_far, total, root):
         if not destination.begin(root, options, overwrite=overwrite):
             return
         pending = destination.pending(root, writer.units)
-        progress("generate", total - len(pending), total)
         function = partial(_write_units, writer, root, run)
-        for count in run_tasks(function, _in_parts(pending, workers), workers=workers):
-            progress("generate", count, total)
+        with _watching(done_so_far, total, progress):
+            for _ in run_tasks(function, _in_parts(pending, workers), workers=workers):
+                pass
         writer.finish()
         destination.end(root, options)
 
 
-def _in_parts(units: Sequence[Unit], workers: int) -> list[tuple[Unit, ...]]:
-    """Cut the units into tasks of one scene each.
+@contextmanager
+def _watching(done: Callable[[], int], total: int, progress: Progress) -> Iterator[None]:
+    """Tell the progress: a thread counts, because a task is a whole scene."""
+    told = done()
+    progress("generate", told, total)
+    ended = Event()
 
-    Tasks are started in order, so those of as many scenes as there are workers take turns: each
-    worker then tends to stay with the worlds that it has.
+    def tell() -> None:
+        nonlocal told
+        now = done()
+        if now > told:
+            progress("generate", now - told, total)
+            told = now
+
+    def watch() -> None:
+        while not ended.wait(_LOOK_S):
+            tell()
+
+    thread = Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        tell()
+
+
+def _in_parts(units: Sequence[Unit], workers: int) -> list[tuple[Unit, ...]]:
+    """Cut the units into tasks: scenes, so that each world is made once.
+
+    The scenes that would leave workers idle at the end are cut into one part for each worker.
     """
-    if workers == 1:
-        return [(unit,) for unit in units]
-    parts: dict[int, list[tuple[Unit, ...]]] = {}
-    for scene in sorted({unit.scene for unit in units}):
-        own = [unit for unit in units if unit.scene == scene]
-        parts[scene] = [
-            tuple(own[k : k + _UNITS_AT_ONCE]) for k in range(0, len(own), _UNITS_AT_ONCE)
-        ]
-    scenes = list(parts)
-    ordered: list[tuple[Unit, ...]] = []
-    for start in range(0, len(scenes), workers):
-        group = [parts[scene] for scene in scenes[start : start + workers]]
-        for turn in range(max(map(len, group))):
-            ordered += [own[turn] for own in group if turn < len(own)]
-    return ordered
+    scenes = [
+        tuple(unit for unit in units if unit.scene == scene)
+        for scene in sorted({unit.scene for unit in units})
+    ]
+    whole = len(scenes) - len(scenes) % workers
+    parts = scenes[:whole]
+    for own in scenes[whole:]:
+        size = -(-len(own) // workers)
+        parts += [own[start : start + size] for start in range(0, len(own), size)]
+    return parts
 
 
 @lru_cache(1)
@@ -158,10 +182,9 @@ def _stage() -> Stage:
     return Stage()
 
 
-def _write_units(writer: Writer, root: Path, run: str, units: Sequence[Unit]) -> int:
-    """Write some units; returns their number. Runs in a worker."""
-    with lock.working(root, run):
-        for unit in units:
+def _write_units(writer: Writer, root: Path, run: str, units: Sequence[Unit]) -> None:
+    """Write some units. Runs in a worker."""
+    for unit in units:
+        with lock.working(root, run):  # one at a time: a worker that outlives its run stops soon
             writer.write(unit, _stage())
             destination.mark_done(root, unit)
-    return len(units)

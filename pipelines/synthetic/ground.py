@@ -14,12 +14,14 @@ from .terrain import KERB_WIDTH_M, REACH_M
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .surface import FloatArray, Surface
+    import numpy.typing as npt
+
+    from .surface import Float32Array, FloatArray, Surface
     from .terrain import Road
 
 CELL_M = 1.5
 """Length of the mesh's cells along the street; all that is painted on it is a multiple."""
-_PLOT_LINES_M = (1.5, 3.0, 4.5, 6.0, 8.0, 11.0, 15.0, 20.0, 27.0, 36.0, 48.0, 62.0)
+_PLOT_LINES_M = (1.5, 3.0, 4.5, 6.0, 8.0, 11.0, 15.0, 20.0, 27.0, 40.0, 50.0, 62.0)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +61,7 @@ def ground(
         out += [side.plots_m + line for line in _PLOT_LINES_M]
         d = sign * np.array([*out, REACH_M])
         face = sign * np.full(2, side.kerb_m)
-        kerb = road.kerb_height(s, side)
+        kerb = road.kerb_height(s, sign)
         low = road.base(s, face[:1])
         strips.append((face, np.stack([low, low + kerb], axis=1)))
         strips.append((d, road.base(s[:, None], d[None, :]) + kerb[:, None]))
@@ -89,7 +91,7 @@ def _painted(
     patches: Sequence[Patch],
     pavement: Patch,
     plots: Patch,
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[npt.NDArray[np.uint8], Float32Array]:
     number = np.full(len(s), NUMBER["asphalt"], dtype=np.uint8)
     tint = np.ones((len(s), 3), dtype=np.float32)
     on_road = (d > -road.right.kerb_m) & (d < road.left.kerb_m)
@@ -111,7 +113,8 @@ def _painted(
 
 def _cells(grid: FloatArray) -> FloatArray:
     corners = [grid[:-1, :-1], grid[1:, :-1], grid[1:, 1:], grid[:-1, 1:]]
-    return np.stack(corners, axis=2).reshape(-1, 4, grid.shape[-1])
+    cells: FloatArray = np.stack(corners, axis=2).reshape(-1, 4, grid.shape[-1])
+    return cells
 
 
 def _between(low: float, high: float, lines_m: Sequence[float]) -> FloatArray:

@@ -27,6 +27,10 @@ _PNG_LEVEL = 1
 """Of zlib. A level of 6 takes two to three times as long, for files a fifth smaller."""
 
 
+_FARTHEST_M = 80.0
+"""The official files hold no return from beyond, although the scanner has some."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Moment:
     """What the sensors saw.
@@ -138,7 +142,8 @@ def _in_file_order(sweep: lidar.Sweep, scanner: LidarModel) -> lidar.Sweep:
     columns = np.arange(scanner.columns)
     ahead = int(np.argmin(scanner.azimuth_rad(columns) % (2 * np.pi)))
     rows = np.full((len(scanner.elevations_rad), scanner.columns), -1)
-    rows[sweep.ring, (sweep.column - ahead) % scanner.columns] = np.arange(len(sweep.ring))
+    near = np.flatnonzero(sweep.range_m <= _FARTHEST_M)
+    rows[sweep.ring[near], (sweep.column[near] - ahead) % scanner.columns] = near
     order = rows[rows >= 0]
     values = {field.name: getattr(sweep, field.name) for field in fields(sweep)}
     return replace(sweep, **{name: value.take(order, axis=0) for name, value in values.items()})

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simipu.geometry.se3 import apply
+from simipu.geometry.se3 import apply, invert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +36,7 @@ TYPES = {
 _PARTLY, _LARGELY, _WHOLLY = 0.15, 0.5, 0.97
 _NEAREST_M = 0.1
 _FARTHEST_M = 90.0
-_PIXELS_A_SIDE = 24
+_PIXELS_A_SIDE = 20
 _SIGNS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (0, 1)], dtype=np.float64)
 _EDGES = np.array([(i, j) for i, j in combinations(range(8), 2) if (i ^ j) in (1, 2, 4)])
 
@@ -61,11 +61,13 @@ def label_text(
     """
     T_camera_from_world = np.linalg.inv(T_world_from_ego @ camera.T_ego_from_camera)
     T_rectified_from_world = np.linalg.inv(T_world_from_ego @ T_ego_from_rectified)
+    K_inverse = np.linalg.inv(camera.K)
     lines = []
     for actor in actors:
         T_world_from_actor = actor.trajectory.pose(t_s)
         T_camera_from_actor = T_camera_from_world @ T_world_from_actor
-        if not -_FARTHEST_M < T_camera_from_actor[2, 3] < _FARTHEST_M:
+        reach_m = float(np.linalg.norm(actor.size_m))
+        if not -reach_m < T_camera_from_actor[2, 3] < _FARTHEST_M:
             continue
         box = _projected_box(actor.size_m, T_camera_from_actor, camera.K)
         if box is None:
@@ -73,7 +75,7 @@ def label_text(
         cut = np.clip(box, 0, [camera.width - 1, camera.height - 1])
         if (cut[1] <= cut[0]).any():
             continue
-        hidden = _hidden_share(actor.size_m, T_camera_from_actor, camera.K, cut, depth)
+        hidden = _hidden_share(actor.size_m, T_camera_from_actor, K_inverse, cut, depth)
         if hidden >= _WHOLLY:
             continue
         truncated = 1 - (cut[1] - cut[0]).prod() / (box[1] - box[0]).prod()
@@ -118,7 +120,7 @@ def _projected_box(
 def _hidden_share(
     size_m: FloatArray,
     T_camera_from_actor: FloatArray,
-    K: FloatArray,
+    K_inverse: FloatArray,
     cut: FloatArray,
     depth: npt.NDArray[np.float32],
 ) -> float:
@@ -128,8 +130,8 @@ def _hidden_share(
         for k in (0, 1)
     )
     uu, vv = (grid.ravel() for grid in np.meshgrid(u, v))
-    rays = np.stack([uu, vv, np.ones(len(uu))], axis=1) @ np.linalg.inv(K).T
-    T_actor_from_camera = np.linalg.inv(T_camera_from_actor)
+    rays = np.stack([uu, vv, np.ones(len(uu))], axis=1) @ K_inverse.T
+    T_actor_from_camera = invert(T_camera_from_actor)
     directions = rays @ T_actor_from_camera[:3, :3].T
     low = np.array([-size_m[0] / 2, -size_m[1] / 2, 0.0])
     high = np.array([size_m[0] / 2, size_m[1] / 2, size_m[2]])

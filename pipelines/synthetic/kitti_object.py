@@ -111,6 +111,8 @@ class KittiObjectWriter:
             "trainval": self.units,
         }
         for split, units in splits.items():
+            if not units:
+                continue  # a list without a line would look like a damaged file
             lines = "".join(f"{self._stem(unit)}\n" for unit in units)
             write_file(self._root / "ImageSets" / f"{split}.txt", lines)
 

@@ -100,7 +100,8 @@ def scan(
         returned &= luck >= _loss(hits, strength, facing, lidar.max_range_m)
     rows = np.flatnonzero(returned)
     intensity = strength * _echo(facing, hits.distance, lidar.max_range_m)
-    reach: FloatArray = hits.distance[rows, None]
+    surface: FloatArray = hits.distance[rows, None] * rays[rows]
+    surface += origins[rows]
     return Sweep(
         ring=(rows % beams).astype(np.int32),
         column=fired[rows // beams].astype(np.int32),
@@ -109,7 +110,7 @@ def scan(
         range_m=range_m[rows],
         intensity=np.clip(intensity[rows], 0.0, 1.0).astype(np.float32),
         object_id=hits.object_id[rows],
-        surface=origins[rows] + reach * rays[rows],
+        surface=surface,
     )
 
 

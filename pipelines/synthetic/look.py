@@ -29,19 +29,21 @@ class Look:
 
     Args:
         world: what is looked at.
-        caster: of the same world; the sun's shadow of all that stands is cast here, once.
+        caster: of the same world, for the shadows of what moves.
+
+    The sun's shadow of all that stands is cast here, once.
     """
 
     def __init__(self, world: World, caster: Caster) -> None:
         self._world, self._caster = world, caster
         self._textures = draw_textures(*world.seed)
         self._sky = Sky(world.seed, world.to_sun, world.overcast, self._textures)
-        self._shadow = GroundShadow(world, caster)
+        self._shadow = GroundShadow(world)
         clear = 1.0 - world.overcast
         rng = np.random.default_rng([*world.seed, 91])
         warmth = rng.uniform(0.0, 0.12) * clear
-        self._ambient = np.array([0.36, 0.38, 0.42]) + 0.26 * world.overcast
-        self._sunlight = np.array([0.95 + warmth, 0.92, 0.88 - warmth]) * (0.12 + 0.88 * clear)
+        self._ambient = np.array([0.44, 0.46, 0.50]) + 0.30 * world.overcast
+        self._sunlight = np.array([1.10 + warmth, 1.06, 1.00 - warmth]) * (0.12 + 0.88 * clear)
 
     def color(
         self,
@@ -57,7 +59,7 @@ class Look:
             hits: of the rays.
             points: (N, 3) world coordinates of the spots hit; not looked at where nothing is.
             directions: (N, 3) unit, from the camera, world.
-            footprint_m: (N,) size of a pixel on the surface, across the ray.
+            footprint_m: (N,) size of a pixel on the surface, along its longer side.
             t_s: when the rays were cast, one for all or (N,).
 
         Returns:
@@ -89,7 +91,7 @@ class Look:
         facing = -_dot(normal, ray)
         np.clip(facing, 0.02, 1.0, out=facing)
         # A pixel on a slanted surface is longer than wide: the texture's level is between.
-        blur = np.log2(footprint_m[rows].astype(np.float32)) - np.float32(0.6) * np.log2(facing)
+        blur = np.log2(footprint_m[rows].astype(np.float32)) + np.float32(0.4) * np.log2(facing)
         albedo = self._textures.sample(material, hits.uv[rows], blur)
         ambient, sun = self._light(hits, points, t_s, rows, material, normal, xyz, directions)
         shade = self._large_scale(hits.object_id[rows], xyz, blur)
@@ -102,7 +104,9 @@ class Look:
         colour = np.empty((len(rows), 3), dtype=np.float32)
         for c in range(3):
             # Textures are as seen, about the square root of the light: so is the light here.
-            light = np.sqrt(np.float32(self._ambient[c]) * ambient + np.float32(self._sunlight[c]) * sun)
+            light = np.sqrt(
+                np.float32(self._ambient[c]) * ambient + np.float32(self._sunlight[c]) * sun
+            )
             light[glowing] = 1.0
             value = albedo[:, c] * tint[:, c]
             value *= shade
@@ -132,11 +136,12 @@ class Look:
             at = rows[ground]
             first = rows[0]
             eye = points[first] - directions[first] * hits.distance[first]
+            lit = self._shadow.lit(xyz[ground, 0], xyz[ground, 1])
             sky_left, sun_left = below_actors(
-                self._world.actors, self._caster, to_sun, points[at], t_s[at], eye
+                self._world.actors, self._caster, to_sun, points[at], t_s[at], lit, eye
             )
             ambient[ground] *= sky_left
-            sun[ground] *= sun_left * self._shadow.lit(xyz[ground, 0], xyz[ground, 1])
+            sun[ground] *= sun_left * lit
         return ambient, sun
 
     def _large_scale(
@@ -144,7 +149,10 @@ class Look:
     ) -> Float32Array:
         x, y, z = xyz.T
         place = np.stack(
-            [0.8 * x + 0.6 * y, 0.8 * y - 0.6 * x + z], axis=1, dtype=np.float32, casting="same_kind"
+            [0.8 * x + 0.6 * y, 0.8 * y - 0.6 * x + z],
+            axis=1,
+            dtype=np.float32,
+            casting="same_kind",
         )
         number = np.full(len(x), LARGE_SCALE, dtype=np.int32)
         shade = self._textures.sample(number, place, blur)[:, 0] * np.float32(2.0 / 255.0)
@@ -160,19 +168,20 @@ class Look:
         # Bright above the roofs across the street, dark below them, as a smooth step.
         bright = np.clip((up - np.float32(0.05)) * np.float32(3.0), 0.0, 1.0)
         horizon = self._sky.horizon
-        mirrored = np.float32(0.22) + bright[:, None] * (horizon - np.float32(0.22))
+        mirrored: Float32Array = np.float32(0.22) + bright[:, None] * (horizon - np.float32(0.22))
         grazing = (1.0 - np.clip(-along, 0.0, 1.0)) ** 4
         share = gloss + (np.float32(0.75) - gloss) * grazing
         reflected = ray - 2.0 * along[:, None] * normal
-        glint = np.clip(_dot(reflected, self._world.to_sun.astype(np.float32)), 0.0, 1.0) ** 60
-        mirrored += (glint * np.float32(1.5 * (1.0 - self._world.overcast)))[:, None]
+        to_sun = self._world.to_sun.astype(np.float32)
+        glint = np.clip(_dot(reflected, to_sun), 0.0, 1.0) ** 60
+        mirrored = mirrored + (glint * np.float32(1.5 * (1.0 - self._world.overcast)))[:, None]
         return mirrored.astype(np.float32), share.astype(np.float32)
 
 
 def _dot(first: Float32Array, second: Float32Array) -> Float32Array:
-    total: Float32Array = (
-        first[:, 0] * second[..., 0] + first[:, 1] * second[..., 1] + first[:, 2] * second[..., 2]
-    )
+    total: Float32Array = np.multiply(first[:, 0], second[..., 0])
+    total += np.multiply(first[:, 1], second[..., 1])
+    total += np.multiply(first[:, 2], second[..., 2])
     return total
 
 

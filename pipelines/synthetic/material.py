@@ -108,4 +108,5 @@ def reflectivity(
     if tint is not None:
         brightness = tint.mean(axis=1, dtype=np.float32)
         value *= 1.0 + _TINTED[material] * (2.0 * brightness - 1.0)
-    return np.clip(value, 0.0, 1.0, dtype=np.float32)
+    limited: Float32Array = np.clip(value, 0.0, 1.0, dtype=np.float32)
+    return limited

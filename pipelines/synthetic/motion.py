@@ -97,6 +97,22 @@ class Trajectory:
         linear, angular = slope[:, :3], _body_rates(value, slope)
         return (linear, angular) if np.ndim(t_s) else (linear[0], angular[0])
 
+    def top_speeds(self) -> tuple[float, float]:
+        """Return bounds, for all times, of the linear speed in m/s and the angular one in rad/s."""
+        step = np.append(np.diff(self._t_s), 0.0)[: len(self._cubics), None]
+        a, b, c, d = np.moveaxis(self._cubics, 1, 0)
+        # A polynomial stays within the hull of its Bezier points, and so does its slope.
+        value = np.stack([a, a + b * step / 3, a + (2 * b + c * step) * step / 3, a])
+        value[3] += (b + (c + d * step) * step) * step
+        slope = np.stack([b, b + c * step, b + (2 * c + 3 * d * step) * step])
+        linear = np.sqrt((slope[..., :3] ** 2).sum(axis=2).max())
+        quaternion = value[..., 3:]
+        middle = quaternion[0] + quaternion[3]
+        middle /= np.sqrt((middle**2).sum(axis=1))[:, None]
+        shortest = (quaternion * middle).sum(axis=2).min(axis=0)
+        angular = 2.0 * np.sqrt((slope[..., 3:] ** 2).sum(axis=2)).max(axis=0) / shortest
+        return float(linear), float(angular.max())
+
     def _at(self, t: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return position and raw quaternion, (N, 7), and their slopes, for times in between."""
         piece = np.clip(np.searchsorted(self._t_s, t, side="right") - 1, 0, len(self._cubics) - 1)

@@ -19,7 +19,10 @@ Colour = tuple[float, float, float]
 
 def toned(value: Float32Array, colour: Colour) -> Float32Array:
     """Return (H, W, 3): a colour times a (H, W) brightness."""
-    return value[..., None] * np.asarray(colour, dtype=np.float32)
+    image = np.empty((*value.shape, 3), dtype=np.float32)
+    for channel in range(3):
+        np.multiply(value, np.float32(colour[channel]), out=image[..., channel])
+    return image
 
 
 def _grid(noise: Noise) -> tuple[Float32Array, Float32Array]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import furniture
-from .plots import standing, trees
+from .plots import BROADLEAVES, standing, trees
 
 if TYPE_CHECKING:
     from .street import Street
@@ -45,13 +45,13 @@ class Pavements:
     def furnish(self) -> None:
         """Place everything: what must stand somewhere first, what fits in after."""
         rng, street = self.rng, self.street
-        reach = {side.kerb_m: min(1.8, side.kerb_m - 1.2) for _, side in street.sides()}
-        height = float(rng.uniform(5.5, 7.5))
+        reach = float(rng.choice([1.2, 1.8]))
+        height = float(rng.choice([5.5, 6.2, 7.0]))
         self._at_crossings()
         lamps = float(rng.uniform(24.0, 36.0))
-        avenue = trees(rng, bare=3.4)
+        avenue = trees(3.4)  # high enough for lorries
         for sign, side in street.sides():
-            post = furniture.lamp_post(height, reach[side.kerb_m], _POST)
+            post = furniture.lamp_post(height, reach, _POST)
             first = street.road.s_range[0] + float(rng.uniform(5.0, lamps))
             for s in np.arange(first, street.road.s_range[1] - 3.0, lamps):
                 self._place(post, float(s), sign, side, size=(0.3, 0.3))
@@ -61,7 +61,7 @@ class Pavements:
                 start = street.road.s_range[0] + float(rng.uniform(3.0, step))
                 for s in np.arange(start, street.road.s_range[1] - 3.0, step):
                     if rng.random() < 0.8:
-                        self._tree(avenue[int(rng.integers(5))], float(s), sign, side)
+                        self._tree(avenue[int(rng.integers(BROADLEAVES))], float(s), sign, side)
             self._small_things(sign, side)
 
     def _at_crossings(self) -> None:
@@ -73,11 +73,13 @@ class Pavements:
                 before = middle - (-sign) * 2.6  # where those who drive on this side arrive
                 shape = furniture.traffic_sign(2, 4)
                 if lit:
-                    shape = furniture.traffic_light(state, arm=side.kerb_m * 0.6 if rng.random() < 0.5 else 0.0)
+                    shape = furniture.traffic_light(state, arm=3.0 if rng.random() < 0.5 else 0.0)
                 self._place(shape, before, sign, side, size=(0.5, 0.5), anywhere=True)
                 for offset in (3.6, 5.0):
                     if rng.random() < 0.5:
-                        self._place(furniture.bollard(_POST), middle + offset, sign, side, size=(0.2, 0.2))
+                        self._place(
+                            furniture.bollard(_POST), middle + offset, sign, side, size=(0.2, 0.2)
+                        )
 
     def _signs(self, sign: float, side: Side) -> None:
         rng, street = self.rng, self.street
@@ -87,14 +89,18 @@ class Pavements:
             corners = 4 if number % 4 >= 2 else 8
             if number % 4 == 3 and rng.random() < 0.4:
                 corners = 3
-            shape = furniture.traffic_sign(number, corners, float(rng.uniform(2.2, 2.6)))
+            shape = furniture.traffic_sign(number, corners, float(rng.choice([2.2, 2.5])))
             self._place(shape, s, sign, side, size=(0.4, 0.9))
             s += float(rng.uniform(18.0, 60.0))
 
     def _small_things(self, sign: float, side: Side) -> None:
         rng, road = self.rng, self.street.road
         colours = ((0.15, 0.16, 0.17), (0.18, 0.36, 0.22), (0.20, 0.26, 0.45), (0.42, 0.30, 0.20))
-        for s in rng.uniform(road.s_range[0] + 4.0, road.s_range[1] - 4.0, int((road.s_range[1] - road.s_range[0]) / 16.0)):
+        for s in rng.uniform(
+            road.s_range[0] + 4.0,
+            road.s_range[1] - 4.0,
+            int((road.s_range[1] - road.s_range[0]) / 16.0),
+        ):
             kind = int(rng.integers(0, 12))
             if kind <= 5:
                 shape = furniture.bin_on_wheels(colours[int(rng.integers(4))])
@@ -137,7 +143,9 @@ class Pavements:
         free = self.street.is_clear(s, side, 2.5)
         if free and not any(spot.meets(other, 0.6) for other in self.taken):
             self.taken.append(spot)
-            self.parts.append(standing(self.rng, self.street.road, shape, s, sign * out, spread=0.1))
+            self.parts.append(
+                standing(self.rng, self.street.road, shape, s, sign * out, spread=0.1)
+            )
 
     @staticmethod
     def _spot(s: float, sign: float, out: float, size: tuple[float, float]) -> Taken:

@@ -8,13 +8,13 @@ import numpy as np
 
 from .material import NUMBER
 from .shapes import ball, box, loft, tube
-from .surface import Surface, join
+from .surface import FloatArray, Surface, join
 
 _SKIN = ((0.93, 0.74, 0.62), (0.80, 0.58, 0.44), (0.55, 0.38, 0.28), (0.96, 0.80, 0.70))
 _HAIR = ((0.16, 0.12, 0.10), (0.35, 0.24, 0.15), (0.70, 0.58, 0.36), (0.55, 0.54, 0.53))
 
 
-def _wardrobe(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _wardrobe(rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:
     """Colours of what is worn above and below."""
     above = rng.uniform(0.08, 0.95, 3)
     if rng.random() < 0.5:
@@ -23,7 +23,9 @@ def _wardrobe(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     return np.clip(above, 0, 1), np.clip(below, 0, 1)
 
 
-def _limb(points: list[list[float]], radii: list[float], material: str, tint: np.ndarray) -> Surface:
+def _limb(
+    points: list[list[float]], radii: list[float], material: str, tint: FloatArray
+) -> Surface:
     return tube(points, radii, NUMBER[material], tint, sides=6)
 
 
@@ -44,7 +46,9 @@ def pedestrian(rng: np.random.Generator, *, walking: bool) -> Surface:
         legs = [[0.0, y, 0.90], knee, [foot, y, 0.09 + lift]]
         parts.append(_limb(legs[:2], [0.095 * bulk, 0.07], "cloth", below))
         parts.append(_limb(legs[1:], [0.068, 0.05], "cloth", below))
-        shoe = box((foot - 0.09, y - 0.045, lift), (foot + 0.17, y + 0.045, lift + 0.09), NUMBER["trim"])
+        shoe = box(
+            (foot - 0.09, y - 0.045, lift), (foot + 0.17, y + 0.045, lift + 0.09), NUMBER["trim"]
+        )
         parts.append(shoe)
         swing = -0.8 * foot
         shoulder = [0.0, 0.20 * bulk * sign, 1.42]
@@ -63,7 +67,7 @@ def pedestrian(rng: np.random.Generator, *, walking: bool) -> Surface:
     return join(parts)
 
 
-def _torso(tint: np.ndarray, bulk: float, low: float) -> Surface:
+def _torso(tint: FloatArray, bulk: float, low: float) -> Surface:
     heights = np.array([low, 0.95, 1.12, 1.32, 1.44, 1.49])
     wide = bulk * np.array([0.18, 0.17, 0.155, 0.19, 0.17, 0.07])
     deep = bulk * np.array([0.13, 0.125, 0.11, 0.125, 0.10, 0.06])
@@ -114,14 +118,23 @@ def cyclist(rng: np.random.Generator) -> Surface:
         parts.append(_limb([[-0.22, y, 0.98], knee], [0.085, 0.065], "cloth", below))
         parts.append(_limb([knee, pedal], [0.062, 0.045], "cloth", below))
         shoe = np.array(pedal)
-        parts.append(box(shoe - [0.08, 0.045, 0.07], shoe + [0.17, 0.045, 0.02], NUMBER["trim"]))
+        parts.append(
+            box(shoe - [0.08, 0.045, 0.07], shoe + np.array([0.17, 0.045, 0.02]), NUMBER["trim"])
+        )
         shoulder = [0.13, 0.18 * sign, 1.42]
         elbow = [0.22, 0.25 * sign, 1.18]
         hand = [0.37, 0.23 * sign, 1.07]
         parts.append(_limb([shoulder, elbow], [0.058, 0.048], "cloth", above))
         parts.append(_limb([elbow, hand], [0.046, 0.035], "cloth", above))
         parts.append(ball(hand, (0.045, 0.04, 0.045), NUMBER["skin"], skin, sides=6, layers=4))
-    parts.append(tube([[-0.22, 0, 0.95], [-0.05, 0, 1.22], [0.14, 0, 1.46]], [0.15, 0.16, 0.13], NUMBER["cloth"], above))
+    parts.append(
+        tube(
+            [[-0.22, 0, 0.95], [-0.05, 0, 1.22], [0.14, 0, 1.46]],
+            [0.15, 0.16, 0.13],
+            NUMBER["cloth"],
+            above,
+        )
+    )
     parts.append(ball((0.24, 0.0, 1.62), (0.10, 0.08, 0.125), NUMBER["skin"], skin))
     helmet = rng.uniform(0.2, 0.95, 3)
     parts.append(ball((0.22, 0.0, 1.68), (0.13, 0.10, 0.10), NUMBER["cloth"], helmet))

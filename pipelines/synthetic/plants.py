@@ -14,7 +14,13 @@ from .surface import Surface, join
 if TYPE_CHECKING:
     from .surface import FloatArray
 
-_HUES = ((1.0, 1.0, 1.0), (0.92, 0.90, 0.95), (1.15, 1.02, 0.9), (0.85, 0.95, 1.0), (1.25, 0.95, 0.6))
+_HUES = (
+    (1.0, 1.0, 1.0),
+    (0.92, 0.90, 0.95),
+    (1.15, 1.02, 0.9),
+    (0.85, 0.95, 1.0),
+    (1.25, 0.95, 0.6),
+)
 
 
 def broadleaf(rng: np.random.Generator, *, bare: float = 2.0) -> Surface:
@@ -28,7 +34,7 @@ def broadleaf(rng: np.random.Generator, *, bare: float = 2.0) -> Surface:
     radius = rng.uniform(0.10, 0.19)
     lean = rng.normal(0.0, 0.12, 2)
     fork = np.array([lean[0], lean[1], bare + 0.5])
-    trunk = [[0.0, 0.0, -0.3], [0.3 * lean[0], 0.3 * lean[1], 0.5 * bare], fork]
+    trunk = np.array([[0.0, 0.0, -0.3], [0.3 * lean[0], 0.3 * lean[1], 0.5 * bare], [*fork]])
     parts = [tube(trunk, [radius * 1.25, radius, 0.85 * radius], NUMBER["bark"], sides=7)]
     spread = rng.uniform(1.5, 2.5)
     middle = 0.5 * (bare + height)
@@ -45,7 +51,9 @@ def broadleaf(rng: np.random.Generator, *, bare: float = 2.0) -> Surface:
     )
     for end in blobs[:4]:
         limb = [fork - [0, 0, 0.3], 0.5 * (fork + end) + rng.normal(0, 0.1, 3), end]
-        parts.append(tube(limb, [0.5 * radius, 0.35 * radius, 0.12 * radius], NUMBER["bark"], sides=5))
+        parts.append(
+            tube(limb, [0.5 * radius, 0.35 * radius, 0.12 * radius], NUMBER["bark"], sides=5)
+        )
     crown = np.concatenate([blobs, [[fork[0], fork[1], height - 0.75 * spread]]])
     sizes = np.append(rng.uniform(0.5, 0.68, count), 0.72) * spread
     hue = np.array(_HUES[int(rng.integers(len(_HUES)))]) * rng.uniform(0.8, 1.0)
@@ -57,7 +65,9 @@ def broadleaf(rng: np.random.Generator, *, bare: float = 2.0) -> Surface:
         ]
     )
     low = leaves.vertices[:, 2].reshape(-1, 4).min(axis=1)
-    leaves.vertices[:, 2] += np.repeat(np.maximum(bare + rng.uniform(0, 0.4, len(low)) - low, 0.0), 4)
+    leaves.vertices[:, 2] += np.repeat(
+        np.maximum(bare + rng.uniform(0, 0.4, len(low)) - low, 0.0), 4
+    )
     return join([*parts, leaves])
 
 
@@ -104,7 +114,8 @@ def bush(rng: np.random.Generator) -> Surface:
     )
     centre = np.array([0.0, 0.0, 0.75 * radii[2]])
     hue = np.array(_HUES[int(rng.integers(len(_HUES)))]) * rng.uniform(0.65, 0.95)
-    core = loft(centre + unit * bumps[..., None] * radii, NUMBER["hedge"], hue, closed=False)
+    bumpy = centre + unit * bumps[..., None] * radii
+    core = loft(bumpy, NUMBER["hedge"], np.minimum(hue, 1.0), closed=False)
     return join([core, _leaves(rng, centre, radii, 90, hue, 0.16)])
 
 

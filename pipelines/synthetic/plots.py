@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import TYPE_CHECKING
 
@@ -16,25 +17,44 @@ from .shapes import box_corners, boxes, loft
 from .terrain import REACH_M
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     import numpy.typing as npt
 
     from .street import Street
     from .surface import Surface
     from .terrain import Road, Side
 
-_KINDS_OF_TREE = 7
+BROADLEAVES = 9
+"""How many of `trees` are not firs."""
+_BARE_M = 1.8  # of trunk, in gardens
+_TREES, _BUSHES = BROADLEAVES + 3, 6
 
 
-def trees(rng: np.random.Generator, *, bare: float) -> list[Surface]:
-    """Return the trees of one world, of which every single one is a turned and scaled copy."""
-    found = [broadleaf(rng, bare=bare) for _ in range(_KINDS_OF_TREE - 2)]
-    return [*found, conifer(rng), conifer(rng)]
+@functools.cache
+def trees(bare_m: float) -> tuple[Surface, ...]:
+    """Return trees, firs last, of which every single one is a turned and scaled copy.
+
+    They are drawn once in a process, from nothing but the height below which there are no leaves.
+    """
+    rng = np.random.default_rng([round(1000.0 * bare_m), 7])
+    found = [broadleaf(rng, bare=bare_m) for _ in range(BROADLEAVES)]
+    return (*found, conifer(rng), conifer(rng), conifer(rng))
+
+
+@functools.cache
+def bushes() -> tuple[Surface, ...]:
+    """Return bushes, drawn once in a process."""
+    rng = np.random.default_rng(8)
+    return tuple(bush(rng) for _ in range(_BUSHES))
 
 
 def standing(
-    rng: np.random.Generator, road: Road, shape: Surface, s: float, d: float, *, spread: float = 0.15
+    rng: np.random.Generator,
+    road: Road,
+    shape: Surface,
+    s: float,
+    d: float,
+    *,
+    spread: float = 0.15,
 ) -> Surface:
     """Return a plant at a place, turned and scaled at random, never lower than drawn."""
     T = road.upright(s, d, float(rng.uniform(0.0, 6.28)))
@@ -75,8 +95,16 @@ def along(
         rise = rise + rng.normal(0.0, rough, offset.shape)
     place = d + offset
     ground = road.height(s, np.full_like(s, d))
-    rings = np.concatenate([road.xy(np.broadcast_to(s, place.shape), place), (ground + rise)[..., None]], axis=-1)
-    chart = np.stack([np.broadcast_to(s, place.shape), np.cumsum(np.abs(np.gradient(rise, axis=1)) + 0.2, axis=1)], axis=-1)
+    rings = np.concatenate(
+        [road.xy(np.broadcast_to(s, place.shape), place), (ground + rise)[..., None]], axis=-1
+    )
+    chart = np.stack(
+        [
+            np.broadcast_to(s, place.shape),
+            np.cumsum(np.abs(np.gradient(rise, axis=1)) + 0.2, axis=1),
+        ],
+        axis=-1,
+    )
     return loft(rings, NUMBER[material], tint, uv=chart)
 
 
@@ -93,13 +121,17 @@ class Plots:
 
     def build(self) -> None:
         """Fill both sides."""
-        garden = trees(self.rng, bare=1.8)
-        bushes = [bush(self.rng) for _ in range(4)]
         for sign, side in self.street.sides():
-            self._row(sign, side, garden, bushes)
-            self._behind(sign, side, garden)
+            self._row(sign, side)
+            self._behind(sign, side)
 
-    def _row(self, sign: float, side: Side, garden: Sequence[Surface], bushes: Sequence[Surface]) -> None:
+    def _tree(self) -> Surface:
+        return trees(_BARE_M)[int(self.rng.integers(_TREES))]
+
+    def _bush(self) -> Surface:
+        return bushes()[int(self.rng.integers(_BUSHES))]
+
+    def _row(self, sign: float, side: Side) -> None:
         rng, street = self.rng, self.street
         road = street.road
         s, end = road.s_range[0] + 1.0, road.s_range[1] - 1.0
@@ -113,18 +145,22 @@ class Plots:
                     s = max(blocked) + 1.2
                     continue
             width = min(width, end - s)
-            setback = max(0.0, street.setback_m + float(rng.normal(0.0, 0.15 if street.tall else 0.8)))
+            setback = max(
+                0.0, street.setback_m + float(rng.normal(0.0, 0.15 if street.tall else 0.8))
+            )
             d = sign * (side.plots_m + setback)
             scale = 1.0 - float(road.curvature(s + width / 2.0)) * d
             if rng.random() < (0.07 if street.tall else 0.10):
-                self._open_plot(sign, side, (s, s + width), garden, bushes)
+                self._open_plot(sign, side, (s, s + width))
             else:
-                plan = draw_plan(rng, width=width * min(scale, 1.05), tall=street.tall, shops=street.shops)
+                plan = draw_plan(
+                    rng, width=width * min(scale, 1.05), tall=street.tall, shops=street.shops
+                )
                 yaw = 0.0 if sign > 0 else math.pi
                 T = road.upright(s + width / 2.0, d, yaw)
                 self.parts.append(building(rng, plan).placed(T))
                 if setback > 2.0:
-                    self._garden(sign, side, (s, s + width), setback, garden, bushes)
+                    self._garden(sign, side, (s, s + width), setback)
             gap = 0.0 if street.tall and rng.random() < 0.8 else float(rng.uniform(1.5, 5.0))
             s += width + gap
 
@@ -134,8 +170,6 @@ class Plots:
         side: Side,
         span: tuple[float, float],
         setback: float,
-        garden: Sequence[Surface],
-        bushes: Sequence[Surface],
     ) -> None:
         rng, road = self.rng, self.street.road
         gate = float(rng.uniform(span[0] + 1.5, span[1] - 4.5))
@@ -143,7 +177,9 @@ class Plots:
         d0 = sign * side.plots_m
         near, far = sorted((d0, sign * (side.plots_m + setback + 0.5)))
         drive = snap(gate), snap(gate) + wide
-        self.patches.append(Patch(s=drive, d=(near, far), material="paving", tint=(0.9, 0.86, 0.82)))
+        self.patches.append(
+            Patch(s=drive, d=(near, far), material="paving", tint=(0.9, 0.86, 0.82))
+        )
         if wide > 2.0 and setback > 5.6 and rng.random() < 0.7:
             self.drives.append((sum(drive) / 2.0, sign * (side.plots_m + setback - 2.7), sign))
         border = int(rng.integers(0, 5))
@@ -154,26 +190,33 @@ class Plots:
             at = float(rng.uniform(*span))
             if not drive[0] - 1.0 < at < drive[1] + 1.0:
                 out = side.plots_m + float(rng.uniform(1.2, max(1.3, setback - 1.0)))
-                self.parts.append(standing(rng, road, bushes[int(rng.integers(4))], at, sign * out))
+                self.parts.append(standing(rng, road, self._bush(), at, sign * out))
         if setback > 4.0 and rng.random() < 0.4 * self.street.green:
             at = drive[1] + 1.8 if span[1] - drive[1] > drive[0] - span[0] else drive[0] - 1.8
             out = sign * (side.plots_m + 0.45 * setback)
-            shape = garden[int(rng.integers(_KINDS_OF_TREE))]
+            shape = self._tree()
             self.parts.append(standing(rng, road, shape, at, out, spread=0.05))
 
     def _border(self, kind: int, span: tuple[float, float], d: float) -> None:
         rng, road = self.rng, self.street.road
         if kind == 0:
             tall = float(rng.uniform(0.8, 1.7))
-            profile = [[-0.3, -0.3], [-0.32, 0.5 * tall], [-0.22, tall], [0.22, tall], [0.32, 0.5 * tall], [0.3, -0.3]]
+            profile = [
+                [-0.3, -0.3],
+                [-0.32, 0.5 * tall],
+                [-0.22, tall],
+                [0.22, tall],
+                [0.32, 0.5 * tall],
+                [0.3, -0.3],
+            ]
             tint = rng.uniform(0.7, 1.0) * np.array([1.0, 1.0, 0.95])
             self.parts.append(along(road, span, d, profile, "hedge", tint, rough=0.05, rng=rng))
         elif kind in (1, 2):
             tall = float(rng.uniform(0.5, 1.2))
             profile = [[-0.12, -0.4], [-0.12, tall], [0.12, tall], [0.12, -0.4]]
             material = str(rng.choice(["brick", "stone", "plaster"]))
-            tint = {"brick": (0.8, 0.52, 0.44)}.get(material, (0.95, 0.93, 0.88))
-            self.parts.append(along(road, span, d, profile, material, tint))
+            stone = {"brick": (0.8, 0.52, 0.44)}.get(material, (0.95, 0.93, 0.88))
+            self.parts.append(along(road, span, d, profile, material, stone))
             cap = [[-0.16, tall], [-0.16, tall + 0.06], [0.16, tall + 0.06], [0.16, tall]]
             self.parts.append(along(road, span, d, cap, "concrete", (0.9, 0.9, 0.88)))
         else:
@@ -187,7 +230,7 @@ class Plots:
         count = max(2, int((span[1] - span[0]) / 0.24))
         s = np.linspace(span[0], span[1], count)[:, None]
         low = np.concatenate([s - 0.055, np.full_like(s, d - 0.015), np.full_like(s, -0.1)], axis=1)
-        high = low + [0.11, 0.03, tall + 0.1]
+        high = low + np.array([0.11, 0.03, tall + 0.1])
         corners = box_corners(low, high)
         self.parts.append(boxes(_laid(road, corners), NUMBER["wood"], tint))
         for z in (0.25, tall - 0.25):
@@ -199,8 +242,6 @@ class Plots:
         sign: float,
         side: Side,
         span: tuple[float, float],
-        garden: Sequence[Surface],
-        bushes: Sequence[Surface],
     ) -> None:
         """A small park, or a yard behind a wall."""
         rng, road = self.rng, self.street.road
@@ -210,14 +251,14 @@ class Plots:
         self.patches.append(Patch(s=inner, d=(near, far), material=ground))
         for _ in range(int(rng.integers(2, 5))):
             at, out = float(rng.uniform(*inner)), side.plots_m + float(rng.uniform(3.5, 16.0))
-            shape = garden[int(rng.integers(_KINDS_OF_TREE))]
+            shape = self._tree()
             self.parts.append(standing(rng, road, shape, at, sign * out))
         for _ in range(int(rng.integers(1, 6))):
             at, out = float(rng.uniform(*inner)), side.plots_m + float(rng.uniform(1.5, 15.0))
-            self.parts.append(standing(rng, road, bushes[int(rng.integers(4))], at, sign * out))
+            self.parts.append(standing(rng, road, self._bush(), at, sign * out))
         self._border(int(rng.integers(0, 4)), span, sign * (side.plots_m + 0.3))
 
-    def _behind(self, sign: float, side: Side, garden: Sequence[Surface]) -> None:
+    def _behind(self, sign: float, side: Side) -> None:
         """A second row, seen through gaps and along side streets."""
         rng, road = self.rng, self.street.road
         s = road.s_range[0] + 2.0
@@ -234,7 +275,7 @@ class Plots:
                 T = road.upright(middle, sign * out, 0.0 if sign > 0 else math.pi)
                 self.parts.append(building(rng, far).placed(T))
             if rng.random() < 0.3 + 0.5 * self.street.green:
-                shape = garden[int(rng.integers(_KINDS_OF_TREE))]
+                shape = self._tree()
                 at = sign * (out - float(rng.uniform(3.5, 7.0)))
                 if all(b + 3.0 < s or a - 3.0 > s for a, b in side.openings):
                     self.parts.append(standing(rng, road, shape, s, at, spread=0.3))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .caster import Caster
+
 if TYPE_CHECKING:
-    from .caster import Caster
     from .surface import Float32Array, FloatArray
     from .terrain import Road
     from .world import Actor, World
@@ -25,10 +27,9 @@ class GroundShadow:
 
     Args:
         world: what casts and receives.
-        caster: of the same world.
     """
 
-    def __init__(self, world: World, caster: Caster) -> None:
+    def __init__(self, world: World) -> None:
         road = world.road
         s, d = _corridor(road)
         points = road.points(s, d)
@@ -42,8 +43,8 @@ class GroundShadow:
         origins[:, 1] = (key // size[0] + self._low[1]) * _CELL_M
         origins[:, 2] = points[chosen, 2] + _LIFT_M
         directions = np.broadcast_to(world.to_sun, origins.shape)
-        # Long before the start: everything that moves is far from where it will be seen.
-        distance = caster.distance(origins, directions, -1e3)
+        still = Caster(dataclasses.replace(world, actors=()))
+        distance = still.distance(origins, directions, 0.0)
         self._width = int(size[0])
         self._size = size
         self._lit = np.full(size[0] * size[1], 255, dtype=np.uint8)
@@ -78,6 +79,7 @@ def below_actors(
     to_sun: FloatArray,
     points: FloatArray,
     t_s: FloatArray,
+    lit: Float32Array,
     eye: FloatArray,
 ) -> tuple[Float32Array, Float32Array]:
     """Return how actors darken ground points that a camera sees.
@@ -88,6 +90,7 @@ def below_actors(
         to_sun: (3,) unit vector.
         points: (N, 3) float64 on the ground.
         t_s: (N,) when each is seen.
+        lit: (N,) share of the sun that what stands leaves; no more is asked where it is 0.
         eye: (3,) where from; only actors within 60 m of it are looked at.
 
     Returns:
@@ -99,21 +102,28 @@ def below_actors(
         return ambient, sun
     x, y = points[:, 0].astype(np.float32), points[:, 1].astype(np.float32)
     middle = float(t_s.mean())
-    slope = math.hypot(to_sun[0], to_sun[1]) / max(float(to_sun[2]), 0.15)
+    # Where a shadow falls for every metre of height.
+    fall_x, fall_y = -float(to_sun[0] / to_sun[2]), -float(to_sun[1] / to_sun[2])
+    sunny = lit > 0.0
     cast = np.zeros(len(points), dtype=bool)
     for actor in actors:
         T = actor.trajectory.pose(middle)
         if math.dist(T[:2, 3], eye[:2]) > 60.0:
             continue
-        radius = 0.5 * math.hypot(actor.size_m[0], actor.size_m[1]) + 0.8
+        radius = 0.5 * math.hypot(actor.size_m[0], actor.size_m[1])
         if actor.surface is not None:
-            radius += slope * float(actor.size_m[2])
+            half = 0.5 * float(actor.size_m[2])
+            away_x = np.abs(x - np.float32(T[0, 3] + half * fall_x))
+            away_y = np.abs(y - np.float32(T[1, 3] + half * fall_y))
+            width_x = np.float32(radius + 0.3 + half * abs(fall_x))
+            width_y = np.float32(radius + 0.3 + half * abs(fall_y))
+            cast |= (away_x < width_x) & (away_y < width_y) & sunny
+        radius += 0.5
         near = np.flatnonzero((np.abs(x - T[0, 3]) < radius) & (np.abs(y - T[1, 3]) < radius))
         if not len(near):
             continue
         if actor.surface is not None:
             T = actor.trajectory.pose(float(t_s[near].mean()))
-            cast[near] = True
         dx, dy = x[near] - np.float32(T[0, 3]), y[near] - np.float32(T[1, 3])
         along = np.abs(dx * np.float32(T[0, 0]) + dy * np.float32(T[1, 0]))
         aside = np.abs(dx * np.float32(T[0, 1]) + dy * np.float32(T[1, 1]))

@@ -55,7 +55,7 @@ def quads(
         corners: (N, 4, 3) metres.
         material: number in `material.MATERIALS`.
         tint: (3,) or (N, 3).
-        uv: (4, 2) or (N, 4, 2); by default u runs from corner 0 to 1 and v from corner 0 to 3, metres.
+        uv: (4, 2) or (N, 4, 2); by default u runs from corner 0 to 1 and v from 0 to 3, metres.
     """
     corners = np.asarray(corners, dtype=np.float64).reshape(-1, 4, 3)
     count = len(corners)
@@ -68,12 +68,33 @@ def quads(
     numbers = 4 * np.arange(count, dtype=np.uint32)[:, None] + np.array(halves, dtype=np.uint32)
     return Surface(
         vertices=corners.reshape(-1, 3),
-        triangles=numbers.reshape(-1, 3),
+        triangles=numbers.reshape(-1, 3).astype(np.uint32),
         uv=np.ascontiguousarray(chart[:, halves]).reshape(-1, 3, 2),
         material=np.full(2 * count, material, dtype=np.uint8),
         tint=np.repeat(tints, 2, axis=0),
         object_id=np.zeros(2 * count, dtype=np.int32),
     )
+
+
+def upright(x0: FloatArray, x1: FloatArray, z0: FloatArray, z1: FloatArray, y: float) -> FloatArray:
+    """Return the corners of upright quads in a plane of one y, seen from smaller y.
+
+    The first four arguments are broadcast against each other.
+
+    Args:
+        x0: (N,) left edges.
+        x1: (N,) right edges.
+        z0: (N,) lower edges.
+        z1: (N,) upper edges.
+        y: of all.
+
+    Returns:
+        (N, 4, 3): bottom left, bottom right, top right, top left.
+    """
+    x0, x1, z0, z1 = (np.ravel(a) for a in np.broadcast_arrays(x0, x1, z0, z1))
+    depth = np.full_like(x0, y, dtype=np.float64)
+    corners = [(x0, depth, z0), (x1, depth, z0), (x1, depth, z1), (x0, depth, z1)]
+    return np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)
 
 
 _BOX_FACES = np.array(
@@ -211,7 +232,8 @@ def ball(
 
 def _patches(grid: FloatArray) -> FloatArray:
     corners = [grid[:-1, :-1], grid[:-1, 1:], grid[1:, 1:], grid[1:, :-1]]
-    return np.stack(corners, axis=2).reshape(-1, 4, grid.shape[-1])
+    cells: FloatArray = np.stack(corners, axis=2).reshape(-1, 4, grid.shape[-1])
+    return cells
 
 
 def _lid(ring: FloatArray, material: int, tint: npt.ArrayLike) -> Surface:
@@ -228,8 +250,10 @@ def _metric(corners: FloatArray) -> npt.NDArray[np.float32]:
     away = corners - corners[:, :1]
     u = (away * along[:, None]).sum(axis=2)
     v = _lengths(away - u[..., None] * along[:, None])
-    return np.stack([u, v], axis=2).astype(np.float32)
+    chart: npt.NDArray[np.float32] = np.stack([u, v], axis=2).astype(np.float32)
+    return chart
 
 
 def _lengths(vectors: FloatArray) -> FloatArray:
-    return np.sqrt((vectors * vectors).sum(axis=-1))
+    lengths: FloatArray = np.sqrt((vectors * vectors).sum(axis=-1))
+    return lengths

@@ -46,10 +46,11 @@ class Sheet:
         left, right = u + edge, u + self.width_px - edge
         low, high = v + edge, v + self.height_px - edge
         chart = np.stack([left, low, right, low, right, high, left, high], axis=1)
-        return (chart.reshape(-1, 4, 2) * self.texel_m).astype(np.float32)
+        metres: Float32Array = (chart.reshape(-1, 4, 2) * self.texel_m).astype(np.float32)
+        return metres
 
     def tile(self, pictures: Sequence[Float32Array]) -> Tile:
-        """Return the texture of pictures (height_px, width_px, 3), which are drawn top row first."""
+        """Return the texture of pictures, (height_px, width_px, 3), drawn top row first."""
         shape = (self.rows * self.height_px, self.columns * self.width_px, 3)
         image = np.zeros(shape, dtype=np.float32)
         for number, picture in enumerate(pictures):
@@ -69,7 +70,9 @@ PLATES = Sheet(columns=1, rows=16, width_px=128, height_px=32, texel_m=0.004)
 
 def window(noise: Noise, rng: np.random.Generator) -> Tile:
     """Sashes, with curtains, blinds or a dark room behind, and the sky in the panes."""
-    frames = np.array([[0.93, 0.93, 0.92], [0.93, 0.93, 0.92], [0.36, 0.26, 0.18], [0.3, 0.32, 0.34]])
+    frames = np.array(
+        [[0.93, 0.93, 0.92], [0.93, 0.93, 0.92], [0.36, 0.26, 0.18], [0.3, 0.32, 0.34]]
+    )
     return WINDOWS.tile([_window(rng, frames[rng.integers(4)]) for _ in range(16)])
 
 
@@ -110,7 +113,8 @@ def _window(rng: np.random.Generator, frame: Float32Array) -> Float32Array:
         edges[across - 3 : across + 3] = True
     image[edges] = frame
     image[bar : bar + 3, bar:-bar] *= 0.6
-    return image.astype(np.float32)
+    drawn_image: Float32Array = image.astype(np.float32)
+    return drawn_image
 
 
 def door(noise: Noise, rng: np.random.Generator) -> Tile:
@@ -162,7 +166,7 @@ def _shop(rng: np.random.Generator) -> Float32Array:
 
 
 def sign(noise: Noise, rng: np.random.Generator) -> Tile:
-    """Traffic signs; what is not the sign is drawn in its rim's colour (round ones are octagons)."""
+    """Traffic signs; round ones are cut out as octagons, so their rim fills the corners."""
     return SIGNS.tile([_sign(rng, number) for number in range(16)])
 
 
@@ -211,7 +215,9 @@ def _board(rng: np.random.Generator) -> Float32Array:
     image[across > rng.uniform(0.2, 0.9)] = second
     for _ in range(int(rng.integers(2, 5))):
         y, x = rng.uniform(0.1, 0.9, 2)
-        blob = (rows - y) ** 2 + (columns - x) ** 2 * rng.uniform(0.4, 2.0) < rng.uniform(0.1, 0.25) ** 2
+        blob = (rows - y) ** 2 + (columns - x) ** 2 * rng.uniform(0.4, 2.0) < rng.uniform(
+            0.1, 0.25
+        ) ** 2
         image[blob] = _vivid(rng)
     for _ in range(int(rng.integers(1, 4))):
         top, size = int(rng.integers(5, 95)), int(rng.integers(2, 5))

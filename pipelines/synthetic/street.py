@@ -89,7 +89,7 @@ def plan_street(rng: np.random.Generator, s_range: tuple[float, float]) -> Stree
             )
         )
     left, right = shapes
-    sharpest = rng.uniform(0.0015, 0.0062)
+    sharpest = rng.uniform(0.003, 0.008)
     mix = rng.dirichlet([1.0, 1.0])
     wave = rng.uniform(0.6, 1.3)
     road = Road(
@@ -102,7 +102,13 @@ def plan_street(rng: np.random.Generator, s_range: tuple[float, float]) -> Stree
             (float(0.55 * wave), float(rng.uniform(150, 240)), float(rng.uniform(0, 6.28))),
             (float(1.1 * wave), float(rng.uniform(320, 480)), float(rng.uniform(0, 6.28))),
         ],
-        banks=[(float(rng.uniform(0.0, 0.025)), float(rng.uniform(160, 320)), float(rng.uniform(0, 6.28)))],
+        banks=[
+            (
+                float(rng.uniform(0.0, 0.025)),
+                float(rng.uniform(160, 320)),
+                float(rng.uniform(0, 6.28)),
+            )
+        ],
         left=left,
         right=right,
         crown=float(rng.uniform(0.01, 0.025)),
@@ -111,7 +117,7 @@ def plan_street(rng: np.random.Generator, s_range: tuple[float, float]) -> Stree
     pavement = Patch(
         s=(0, 0),
         d=(0, 0),
-        material=str(rng.choice(["paving", "paving", "asphalt_old", "concrete"])),
+        material=str(rng.choice(["paving", "paving", "asphalt_old"])),
         tint=_greyish(rng, 0.85, 1.0),
     )
     plots = Patch(
@@ -195,10 +201,11 @@ def _markings(
     crossings: Sequence[float],
 ) -> list[Patch]:
     low, high = road.s_range
-    patches = []
     dash, period = ((3.0, 9.0), (4.5, 9.0), (3.0, 6.0))[int(rng.integers(3))]
-    for s in np.arange(snap(low), high, period):
-        patches.append(Patch(s=(s, s + dash), d=(-_LINE_M, _LINE_M), material="paint"))
+    patches = [
+        Patch(s=(s, s + dash), d=(-_LINE_M, _LINE_M), material="paint")
+        for s in np.arange(snap(low), high, period)
+    ]
     lined = rng.random() < 0.8
     for (sign, side), parked in zip(((1.0, road.left), (-1.0, road.right)), parking, strict=True):
         if not (lined or parked):
@@ -207,15 +214,21 @@ def _markings(
         patches.append(Patch(s=(low, high), d=(edge[0], edge[1]), material="paint"))
         for first, last in side.openings:
             patches.append(Patch(s=(first, last), d=(edge[0], edge[1]), material="asphalt"))
-            for s in np.arange(first, last, 3.0):
-                patches.append(Patch(s=(s, s + 1.5), d=(edge[0], edge[1]), material="paint"))
+            patches += [
+                Patch(s=(s, s + 1.5), d=(edge[0], edge[1]), material="paint")
+                for s in np.arange(first, last, 3.0)
+            ]
     for middle in crossings:
         span = (middle - 1.5, middle + 1.5)
         whole = (-lane - 0.3, lane + 0.3)
-        patches.append(Patch(s=(span[0] - 3.0, span[1] + 3.0), d=(-_LINE_M, _LINE_M), material="paint"))
+        patches.append(
+            Patch(s=(span[0] - 3.0, span[1] + 3.0), d=(-_LINE_M, _LINE_M), material="paint")
+        )
         patches.append(Patch(s=span, d=whole, material="asphalt"))
         patches += [Patch(s=span, d=(a, b), material="paint") for a, b in _stripes(lane)]
-        patches.append(Patch(s=(span[0] - 3.0, span[0] - 1.5), d=(-lane, -_LINE_M), material="paint"))
+        patches.append(
+            Patch(s=(span[0] - 3.0, span[0] - 1.5), d=(-lane, -_LINE_M), material="paint")
+        )
         patches.append(Patch(s=(span[1] + 1.5, span[1] + 3.0), d=(_LINE_M, lane), material="paint"))
     return patches
 

@@ -15,6 +15,8 @@ FloatArray = npt.NDArray[np.floating[Any]]
 Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.integer[Any]]
 
+_LEAST_AREA_M2 = 1e-7
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Surface:
@@ -53,6 +55,20 @@ class Surface:
         colour = np.asarray(tint, dtype=np.float32)
         chosen = (self.material == material)[:, None]
         return dataclasses.replace(self, tint=np.where(chosen, colour, self.tint))
+
+    def without_slivers(self) -> Surface:
+        """Return the surface without the triangles that have no area, and so no normal."""
+        corners = self.vertices[self.triangles]
+        normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+        keep = (normal * normal).sum(axis=1) > _LEAST_AREA_M2**2
+        return dataclasses.replace(
+            self,
+            triangles=self.triangles[keep],
+            uv=self.uv[keep],
+            material=self.material[keep],
+            tint=self.tint[keep],
+            object_id=self.object_id[keep],
+        )
 
 
 def join(surfaces: Sequence[Surface]) -> Surface:

@@ -87,6 +87,7 @@ class Road:
         centre = int(np.abs(self._s).argmin())
         self._x -= self._x[centre]
         self._y -= self._y[centre]
+        self._kerbs = _kerb_table(self._s, left), _kerb_table(self._s, right)
 
     def heading(self, s: npt.ArrayLike) -> FloatArray:
         """Return the direction of the centre line, radians from the world's x axis."""
@@ -116,12 +117,9 @@ class Road:
         weights = (2 * t3 - 3 * t2 + 1, t3 - 2 * t2 + t, 3 * t2 - 2 * t3, t3 - t2)
 
         def along(points: FloatArray, first: FloatArray, second: FloatArray) -> FloatArray:
-            return (
-                weights[0] * points[cell]
-                + weights[1] * _STEP_M * first
-                + weights[2] * points[cell + 1]
-                + weights[3] * _STEP_M * second
-            )
+            place: FloatArray = weights[0] * points[cell] + weights[2] * points[cell + 1]
+            place += _STEP_M * (weights[1] * first + weights[3] * second)
+            return place
 
         x = along(self._x, np.cos(here), np.cos(there)) - d * np.sin(heading)
         y = along(self._y, np.sin(here), np.sin(there)) + d * np.cos(heading)
@@ -133,7 +131,8 @@ class Road:
         z = self.base(s, d)
         for sign, side in ((1.0, self.left), (-1.0, self.right)):
             beyond = sign * d >= side.kerb_m - 1e-9
-            z = z + np.where(beyond, self.kerb_height(s, side), 0.0)
+            if beyond.any():
+                z = z + np.where(beyond, self.kerb_height(s, sign), 0.0)
         return z
 
     def base(self, s: FloatArray, d: FloatArray) -> FloatArray:
@@ -152,16 +151,15 @@ class Road:
             z = z + side.rise * np.clip(out - side.plots_m, 0.0, 40.0)
         return z
 
-    def kerb_height(self, s: npt.ArrayLike, side: Side) -> FloatArray:
-        """Return the kerb's height above the carriageway: smooth, lowered where people cross."""
-        s = np.asarray(s, dtype=np.float64)
-        height = np.full(s.shape, KERB_M)
-        for spans, low in ((side.lowered, LOWERED_KERB_M), (side.openings, 0.005)):
-            for first, last in spans:
-                away = np.clip(np.maximum(first - s, s - last) / _RAMP_M, 0.0, 1.0)
-                smooth = away * away * (3.0 - 2.0 * away)
-                height = np.minimum(height, low + (KERB_M - low) * smooth)
-        return height
+    def kerb_height(self, s: npt.ArrayLike, sign: float) -> FloatArray:
+        """Return the kerb's height above the carriageway, lowered where people cross.
+
+        Args:
+            s: where.
+            sign: 1 for the left side, -1 for the right.
+        """
+        table = self._kerbs[0 if sign > 0.0 else 1]
+        return np.interp(np.asarray(s, dtype=np.float64), self._s, table)
 
     def points(self, s: npt.ArrayLike, d: npt.ArrayLike) -> FloatArray:
         """Return (..., 3) world coordinates of the ground at street coordinates."""
@@ -172,7 +170,8 @@ class Road:
         """Return the (4, 4) pose of something that stands upright on the ground.
 
         Args:
-            s, d: where.
+            s: where, along the street.
+            d: where, across it.
             yaw: of its x axis against the street's direction, radians, to the left.
             lift: of its origin above the ground, metres.
         """
@@ -189,7 +188,8 @@ class Road:
         """Return (N, 4, 4) poses of vehicles whose wheels rest on the ground.
 
         Args:
-            s, d: (N,) where the origin is.
+            s: (N,) where the origin is, along the street.
+            d: (N,) where it is across.
             yaw: (N,) of the x axis against the street's direction, radians, to the left.
             base_m: distance over which pitch is measured (half of it over which roll is).
         """
@@ -219,3 +219,13 @@ def _integral(ends: FloatArray, middles: FloatArray) -> FloatArray:
     """Simpson's rule, cumulated."""
     steps = _STEP_M / 6.0 * (ends[:-1] + 4.0 * middles + ends[1:])
     return np.concatenate([[0.0], np.cumsum(steps)])
+
+
+def _kerb_table(s: FloatArray, side: Side) -> FloatArray:
+    height = np.full(s.shape, KERB_M)
+    for spans, low in ((side.lowered, LOWERED_KERB_M), (side.openings, 0.005)):
+        for first, last in spans:
+            away = np.clip(np.maximum(first - s, s - last) / _RAMP_M, 0.0, 1.0)
+            smooth = away * away * (3.0 - 2.0 * away)
+            height = np.minimum(height, low + (KERB_M - low) * smooth)
+    return height

@@ -29,16 +29,28 @@ class Tile:
     texel_m: float
 
 
-def pyramid(image: Float32Array) -> list[Float32Array]:
-    """Return an image, (H, W, 3), and its halves down to one texel wide or high.
+_HALF = np.uint64(0x0002_0002_0002_0002)
+_KEEP = np.uint64(0x3FFF_3FFF_3FFF_3FFF)
+
+
+def pyramid(image: Float32Array) -> list[npt.NDArray[np.uint8]]:
+    """Return an image, (H, W, 3) in [0, 1], and its halves down to one texel wide or high.
 
     Every texel is the mean of the four that it stands for.
+
+    Returns:
+        (H, W, 4) uint8 and its halves: red, green, blue, zero.
     """
-    levels = [image]
-    while min(levels[-1].shape[:2]) > 1:
-        fine = levels[-1]
-        rows = fine[0::2] + fine[1::2]
-        levels.append((rows[:, 0::2] + rows[:, 1::2]) * np.float32(0.25))
+    channels = np.zeros((*image.shape[:2], 4), dtype=np.uint16)
+    # Six bits after the point, so that rounding does not add up; four of the greatest still fit.
+    channels[..., :3] = np.clip(image, 0.0, 1.0) * np.float32(255 * 64)
+    levels = [((channels + np.uint16(32)) >> 6).astype(np.uint8)]
+    texels = channels.view(np.uint64)[..., 0]
+    while min(texels.shape) > 1:
+        rows = texels[0::2] + texels[1::2]
+        texels = ((rows[:, 0::2] + rows[:, 1::2] + _HALF) >> np.uint64(2)) & _KEEP
+        channels = np.ascontiguousarray(texels).view(np.uint16).reshape(*texels.shape, 4)
+        levels.append(((channels + np.uint16(32)) >> 6).astype(np.uint8))
     return levels
 
 
@@ -70,9 +82,7 @@ class Textures:
                 self._columns[key], self._rows[key] = width - 1, height - 1
                 self._shift[key] = width.bit_length() - 1
                 self._per_m[key] = 1.0 / (tile.texel_m * 2.0**level)
-                texels = np.zeros((height * width, 4), dtype=np.uint8)
-                texels[:, :3] = (np.clip(image, 0, 1) * 255.0 + 0.5).reshape(-1, 3)
-                parts.append(texels)
+                parts.append(image.reshape(-1, 4))
                 total += height * width
         # Four bytes a texel: one gather of a word instead of three of a byte.
         self._texels = np.concatenate(parts).view(np.uint32).ravel()
@@ -102,7 +112,8 @@ class Textures:
         row <<= self._shift[key]
         row += column
         row += self._offset[key]
-        return self._texels[row].view(np.uint8).reshape(-1, 4)
+        colour: npt.NDArray[np.uint8] = self._texels[row].view(np.uint8).reshape(-1, 4)
+        return colour
 
 
 class Noise:
@@ -116,7 +127,7 @@ class Noise:
         self.size = size
         self._bank = {
             "coarse": [self._fractal((4, 8, 16, 32), 0.6) for _ in range(3)],
-            "fine": [self._fractal((32, 64, 128), 0.9) for _ in range(3)],
+            "fine": [self._fractal((32, 64, 128), 0.9) for _ in range(2)],
             "grain": [
                 rng.standard_normal((size, size), dtype=np.float32).clip(-2.5, 2.5)
                 for _ in range(2)
@@ -135,7 +146,8 @@ class Noise:
         for octave, count in enumerate(cells):
             grid = self._rng.standard_normal((count, count), dtype=np.float32)
             total += np.float32(gain**octave) * _enlarged(grid, self.size)
-        return (total / total.std()).astype(np.float32)
+        scaled: Float32Array = (total / total.std()).astype(np.float32)
+        return scaled
 
 
 def _enlarged(grid: Float32Array, size: int) -> Float32Array:
@@ -148,4 +160,6 @@ def _enlarged(grid: Float32Array, size: int) -> Float32Array:
     following = (cell + 1) % count
     rows = grid[cell] + t[:, None] * (grid[following] - grid[cell])
     columns = rows.T
-    return np.ascontiguousarray((columns[cell] + t[:, None] * (columns[following] - columns[cell])).T)
+    return np.ascontiguousarray(
+        (columns[cell] + t[:, None] * (columns[following] - columns[cell])).T
+    )

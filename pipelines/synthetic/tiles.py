@@ -54,14 +54,23 @@ _DRAW: dict[str, Callable[[Noise, np.random.Generator], Tile]] = {
     "lamp": patterns.plain(0.97, 0.01, 0.01),
 }
 
+_SMALL = frozenset(
+    (
+        *("kerb", "soil", "grass", "bark", "foliage", "hedge", "wood", "roof_flat", "metal"),
+        *("car_glass", "tyre", "trim", "cloth", "skin", "lamp"),
+    )
+)
+"""What is never seen so large that half the size would show."""
+
 
 def draw_textures(seed: int, scene: int) -> Textures:
     """Draw the textures of a world, numbered as its materials, then LARGE_SCALE and CLOUDS."""
     noise = Noise(np.random.default_rng([seed, scene, 100]))
+    small = Noise(np.random.default_rng([seed, scene, 99]), size=256)
     tiles = []
     for number, material in enumerate(MATERIALS):
         rng = np.random.default_rng([seed, scene, 101 + number])
-        tiles.append(_DRAW[material.name](noise, rng))
+        tiles.append(_DRAW[material.name](small if material.name in _SMALL else noise, rng))
     tiles.append(patterns.large_scale(noise))
     tiles.append(patterns.clouds(noise))
     return Textures(tiles)

@@ -96,7 +96,11 @@ def wander(rng: np.random.Generator, t: FloatArray, size_m: float) -> FloatArray
     """Return a gentle weave about a lane's middle, metres."""
     total = np.zeros_like(t)
     for period in (7.0, 11.0):
-        total += size_m * 0.5 * np.sin(2 * math.pi * t / (period * rng.uniform(0.8, 1.3)) + rng.uniform(0, 6.28))
+        total += (
+            size_m
+            * 0.5
+            * np.sin(2 * math.pi * t / (period * rng.uniform(0.8, 1.3)) + rng.uniform(0, 6.28))
+        )
     return total
 
 
@@ -181,10 +185,14 @@ class Traffic:
         if any(spot.meets(other, 0.25) for other in self._taken):
             return
         self._taken.append(spot)
-        path = Path(s=np.array([s]), d=np.array([d]), yaw=np.array([yaw]), half_s=half_s, half_d=half_d)
+        path = Path(
+            s=np.array([s]), d=np.array([d]), yaw=np.array([yaw]), half_s=half_s, half_d=half_d
+        )
         self.resting.append(Mover(body=body, path=path, upright=body.category == "pedestrian"))
 
-    def _offer(self, body: Body, path: Path, margin_s: float, margin_d: float, *, upright: bool) -> None:
+    def _offer(
+        self, body: Body, path: Path, margin_s: float, margin_d: float, *, upright: bool
+    ) -> None:
         low, high = self._street.road.s_range
         if path.s.min() - path.half_s < low + 1.0 or path.s.max() + path.half_s > high - 1.0:
             return
@@ -199,11 +207,16 @@ class Traffic:
         rng, street, t = self._rng, self._street, self._t
         lane = street.lane_m / 2.0
         places = [float(rng.uniform(13.0, 30.0)), -float(rng.uniform(11.0, 22.0))]
-        places += [places[0] + float(rng.uniform(13.0, 28.0)), places[1] - float(rng.uniform(12.0, 25.0))]
+        places += [
+            places[0] + float(rng.uniform(13.0, 28.0)),
+            places[1] - float(rng.uniform(12.0, 25.0)),
+        ]
         for place in places:
             if rng.random() < 0.35 + 0.5 * street.busy:
                 body = self._garage.any(large=rng.random() < 0.3)
-                gap = place + 1.2 * np.sin(2 * math.pi * t / rng.uniform(12, 25) + rng.uniform(0, 6))
+                gap = place + 1.2 * np.sin(
+                    2 * math.pi * t / rng.uniform(12, 25) + rng.uniform(0, 6)
+                )
                 d = -lane + wander(rng, t, 0.10)
                 self._vehicle(body, self._ego.s + gap, d)
         oncoming = Drive.drawn(rng, 5.0, 8.0)

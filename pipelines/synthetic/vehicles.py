@@ -1,4 +1,4 @@
-"""Cars, vans, trucks and buses as hulls of a few hundred triangles.
+"""Cars and vans as hulls of a few hundred triangles.
 
 All are drawn about the middle of their length, x forward, z up from the ground.
 """
@@ -6,12 +6,12 @@ All are drawn about the middle of their length, x forward, z up from the ground.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
 
 from .material import NUMBER
-from .sheets import BOARDS
 from .shapes import box, box_corners, boxes, loft, quads, triangles, tube
 from .surface import Surface, join
 
@@ -182,7 +182,7 @@ def passenger_car(body: Body, tint: tuple[float, float, float], plate: int) -> S
     rings = np.concatenate([left, right], axis=1)[:, ::-1]
     uv = np.concatenate([chart, chart[:, -2::-1]], axis=1)[:, ::-1]
     parts = [loft(rings, _PAINT, tint, uv=uv), *_cabin(body, tint)]
-    parts += _wheels(body.axles, w, body.wheel)
+    parts += wheels(body.axles, w, body.wheel)
     nose, back = body.bonnet[0], body.tail
     lamps = box_corners(
         [[half - 0.30, -0.86 * w, nose - 0.16], [half - 0.30, 0.50 * w, nose - 0.16]],
@@ -204,7 +204,7 @@ def passenger_car(body: Body, tint: tuple[float, float, float], plate: int) -> S
         _TRIM,
         bottom=True,
     )
-    parts += [grille, bumpers, _plates(half + 0.036, 0.42, -half - 0.036, 0.60, plate)]
+    parts += [grille, bumpers, plates(half + 0.036, 0.42, -half - 0.036, 0.60, plate)]
     base = body.cabin[3] - 0.28
     side = box_corners(
         [[base, w - 0.02, belt[1] + 0.02], [base, -w - 0.12, belt[1] + 0.02]],
@@ -230,16 +230,16 @@ def _cabin(body: Body, tint: tuple[float, float, float]) -> list[Surface]:
     edges = sorted({0.0, 1.0, *(edge for window in body.windows for edge in window)})
     ups = [0.0, 0.10, 0.55, 0.88, 1.0]
     cells: dict[int, list[list[list[float]]]] = {_PAINT: [], _GLASS: []}
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in itertools.pairwise(edges):
         glazed = any(a <= first and last <= b for a, b in body.windows)
-        for lower, upper in zip(ups[:-1], ups[1:], strict=True):
-            material = _GLASS if glazed and 0.1 <= lower and upper <= 0.88 else _PAINT
+        for lower, upper in itertools.pairwise(ups):
+            material = _GLASS if glazed and lower >= 0.1 and upper <= 0.88 else _PAINT
             corners = [(first, lower), (last, lower), (last, upper), (first, upper)]
             cells[material].append([flank(*corner, -1.0) for corner in corners])
             cells[material].append([flank(*corner, 1.0) for corner in corners[::-1]])
     rear_glass = len(body.windows) != 1
     for share, glazed in ((1.0, True), (0.0, rear_glass)):
-        for lower, upper in zip(ups[:-1], ups[1:], strict=True):
+        for lower, upper in itertools.pairwise(ups):
             glass = glazed and lower >= 0.1 and upper <= 0.88
             lines = []
             for up in (lower, upper):
@@ -247,34 +247,34 @@ def _cabin(body: Body, tint: tuple[float, float, float]) -> list[Surface]:
                 left = np.array(flank(share, up, 1.0))
                 out = np.array([0.06 if share else -0.03, 0.0, 0.0])
                 shares = (0.0, 0.06, 0.5, 0.94, 1.0)
-                lines.append(
-                    [right + k * (left - right) + 4 * k * (1 - k) * out for k in shares]
-                )
+                lines.append([right + k * (left - right) + 4 * k * (1 - k) * out for k in shares])
             for k in range(4):
                 corners_at = [lines[0][k], lines[0][k + 1], lines[1][k + 1], lines[1][k]]
                 if not share:
                     corners_at = corners_at[::-1]
                 kind = _GLASS if glass and k in (1, 2) else _PAINT
                 cells[kind].append([list(corner) for corner in corners_at])
-    bow = [0.0, 0.06]
     for sign in (-1.0, 1.0):
-        out = [[rear1, sign * roof, top], [front1, sign * roof, top]]
-        ridge = [[rear1 + 0.0, 0.0, top + 0.01], [front1 - 0.0, 0.0, top + 0.01]]
-        crown = [[rear1 + 0.3, sign * 0.5 * roof, body.height], [front1 - 0.3, sign * 0.5 * roof, body.height]]
+        edge = [[rear1, sign * roof, top], [front1, sign * roof, top]]
+        ridge = [[rear1 - 0.03, 0.0, top], [front1 + 0.06, 0.0, top]]
+        crown = [
+            [rear1 + 0.3, sign * 0.5 * roof, body.height],
+            [front1 - 0.3, sign * 0.5 * roof, body.height],
+        ]
         ridge_top = [[rear1 + 0.3, 0.0, body.height], [front1 - 0.3, 0.0, body.height]]
         cells[_PAINT] += [
-            [out[0], out[1], crown[1], crown[0]],
+            [edge[0], edge[1], crown[1], crown[0]],
             [crown[0], crown[1], ridge_top[1], ridge_top[0]],
-            [out[0], crown[0], ridge_top[0], ridge[0]],
-            [out[1], crown[1], ridge_top[1], ridge[1]],
+            [edge[0], crown[0], ridge_top[0], ridge[0]],
+            [edge[1], crown[1], ridge_top[1], ridge[1]],
         ]
-    del bow
     painted = np.array(cells[_PAINT])
     chart = np.stack([painted[..., 0], painted[..., 2] + 2.0], axis=-1)
     return [quads(painted, _PAINT, tint, chart), quads(cells[_GLASS], _GLASS)]
 
 
-def _wheels(axles: tuple[float, ...], half_width: float, radius: float) -> list[Surface]:
+def wheels(axles: tuple[float, ...], half_width: float, radius: float) -> list[Surface]:
+    """Return a pair of wheels in dark arches for each axle, at half the width from the middle."""
     turn = 2.0 * math.pi * np.arange(13) / 12
     parts = []
     for x in axles:
@@ -303,7 +303,11 @@ def _wheels(axles: tuple[float, ...], half_width: float, radius: float) -> list[
             arch_y = sign * (half_width + 0.006)
             up = turn[:7]
             arc = np.stack(
-                [x + 1.17 * radius * np.cos(up), np.full(7, arch_y), radius + 1.17 * radius * np.sin(up)],
+                [
+                    x + 1.17 * radius * np.cos(up),
+                    np.full(7, arch_y),
+                    radius + 1.17 * radius * np.sin(up),
+                ],
                 axis=1,
             )
             middle = np.broadcast_to([x, arch_y, radius], (6, 3))
@@ -312,66 +316,24 @@ def _wheels(axles: tuple[float, ...], half_width: float, radius: float) -> list[
     return parts
 
 
-def _plates(front_x: float, front_z: float, rear_x: float, rear_z: float, plate: int) -> Surface:
+def plates(front_x: float, front_z: float, rear_x: float, rear_z: float, plate: int) -> Surface:
+    """Return the number plates in front and behind; which: any whole number."""
     w, h = 0.26, 0.055
     corners = [
-        [[front_x, -w, front_z - h], [front_x, w, front_z - h], [front_x, w, front_z + h], [front_x, -w, front_z + h]],
-        [[rear_x, w, rear_z - h], [rear_x, -w, rear_z - h], [rear_x, -w, rear_z + h], [rear_x, w, rear_z + h]],
+        [
+            [front_x, -w, front_z - h],
+            [front_x, w, front_z - h],
+            [front_x, w, front_z + h],
+            [front_x, -w, front_z + h],
+        ],
+        [
+            [rear_x, w, rear_z - h],
+            [rear_x, -w, rear_z - h],
+            [rear_x, -w, rear_z + h],
+            [rear_x, w, rear_z + h],
+        ],
     ]
     # Sixteen plates of 0.51 m by 0.128 m lie below each other in the texture.
     v = 0.128 * (plate % _PLATES)
     chart = [[0.0, v], [0.512, v], [0.512, v + 0.128], [0.0, v + 0.128]]
     return quads(corners, NUMBER["plate"], uv=chart)
-
-
-def box_truck(tint: tuple[float, float, float], load: tuple[float, float, float], plate: int) -> Surface:
-    """Return a lorry with a cab and a closed box."""
-    w = 1.15
-    cab_rings, charts = [], []
-    for x, low, high in ((2.15, 0.45, 2.55), (2.6, 0.45, 2.62), (3.35, 0.45, 2.45), (3.75, 0.45, 1.45), (3.85, 0.5, 1.2)):
-        ring = np.array(
-            [[x, -w, low], [x, w, low], [x, w, high - 0.15], [x, 0.9 * w, high], [x, -0.9 * w, high], [x, -w, high - 0.15], [x, -w, low]]
-        )
-        cab_rings.append(ring)
-        charts.append(np.stack([ring[:, 0], ring[:, 2] + 2.0], axis=1))
-    parts = [loft(cab_rings, _PAINT, tint, uv=charts)]
-    windscreen = [[3.755, -0.88 * w, 1.50], [3.755, 0.88 * w, 1.50], [3.39, 0.82 * w, 2.36], [3.39, -0.82 * w, 2.36]]
-    side = np.array([[2.75, 1.01 * w, 1.5], [3.5, 1.01 * w, 1.5], [3.25, 1.01 * w, 2.15], [2.75, 1.01 * w, 2.15]])
-    parts.append(quads([windscreen, side[::-1], side * [1.0, -1.0, 1.0]], _GLASS))
-    parts.append(box((-3.9, -1.2, 0.95), (2.0, 1.2, 3.35), NUMBER["metal"], load))
-    name = np.array([[-2.6, -1.21, 1.3], [0.4, -1.21, 1.3], [0.4, -1.21, 2.9], [-2.6, -1.21, 2.9]])
-    sides = np.stack([name, (name * [1.0, -1.0, 1.0])[[1, 0, 3, 2]]])
-    parts.append(quads(sides, NUMBER["board"], uv=BOARDS.corners([plate, plate])))
-    parts.append(box((-3.8, -0.9, 0.55), (2.2, 0.9, 0.95), _TRIM))
-    parts += _wheels((-2.4, 2.95), w, 0.45)
-    lamps = box_corners([[3.7, -1.05, 0.75], [3.7, 0.7, 0.75]], [[3.87, -0.7, 0.95], [3.87, 1.05, 0.95]])
-    tails = box_corners([[-3.93, -1.1, 0.7], [-3.93, 0.8, 0.7]], [[-3.7, -0.8, 0.9], [-3.7, 1.1, 0.9]])
-    parts += [boxes(lamps, NUMBER["headlight"]), boxes(tails, NUMBER["taillight"])]
-    parts.append(box((3.8, -0.6, 0.95), (3.862, 0.6, 1.15), _TRIM))
-    parts.append(_plates(3.89, 0.62, -3.94, 0.8, plate))
-    return join(parts)
-
-
-def bus(tint: tuple[float, float, float], plate: int) -> Surface:
-    """Return a town bus of 10.5 m."""
-    w, half, top = 1.25, 5.25, 3.0
-    body = box((-half, -w, 0.3), (half, w, top), _PAINT, tint)
-    parts = [body]
-    panes = []
-    for number in range(6):
-        x = -half + 0.5 + 1.62 * number
-        pane = np.array([[x, -w - 0.01, 1.25], [x + 1.5, -w - 0.01, 1.25], [x + 1.5, -w - 0.01, 2.45], [x, -w - 0.01, 2.45]])
-        panes += [pane, (pane * [1.0, -1.0, 1.0])[::-1]]
-    f = half + 0.01
-    panes.append(np.array([[f, -1.15, 1.0], [f, 1.15, 1.0], [f, 1.15, 2.5], [f, -1.15, 2.5]]))
-    panes.append(np.array([[-f, 1.0, 1.6], [-f, -1.0, 1.6], [-f, -1.0, 2.4], [-f, 1.0, 2.4]]))
-    parts.append(quads(panes, _GLASS))
-    destination = [[f, -0.9, 2.58], [f, 0.9, 2.58], [f, 0.9, 2.88], [f, -0.9, 2.88]]
-    parts.append(quads([destination], NUMBER["lamp"], (0.9, 0.6, 0.1)))
-    parts += _wheels((-2.9, 3.2), w, 0.48)
-    lamps = box_corners([[half - 0.1, -1.15, 0.6], [half - 0.1, 0.75, 0.6]], [[half + 0.02, -0.75, 0.8], [half + 0.02, 1.15, 0.8]])
-    tails = box_corners([[-half - 0.02, -1.15, 0.8], [-half - 0.02, 0.9, 0.8]], [[-half + 0.1, -0.9, 1.2], [-half + 0.1, 1.15, 1.2]])
-    parts += [boxes(lamps, NUMBER["headlight"]), boxes(tails, NUMBER["taillight"])]
-    parts.append(_plates(half + 0.03, 0.5, -half - 0.03, 0.7, plate))
-    parts.append(box((-2.0, -0.9, top), (2.5, 0.9, top + 0.22), _PAINT, tint))
-    return join(parts)

@@ -69,9 +69,7 @@ def _box(
     T_vehicle_from_actor = T_vehicle_from_world @ actor.trajectory.pose(t_s)
     centre = T_vehicle_from_actor @ [0.0, 0.0, actor.size_m[2] / 2.0, 1.0]
     R = segment.T_published_from_world[:3, :3]
-    before, now, after = (
-        R @ actor.trajectory.velocity(t)[0] for t in (t_s - _STEP_S, t_s, t_s + _STEP_S)
-    )
+    before, now, after = (R @ _velocity(actor, t) for t in (t_s - _STEP_S, t_s, t_s + _STEP_S))
     return Box(
         object_id=_object_name(segment, actor.object_id),
         type=_TYPES[actor.category],
@@ -83,6 +81,15 @@ def _box(
         points=points[0],
         top_points=points[1],
     )
+
+
+def _velocity(actor: Actor, t_s: float) -> FloatArray:
+    """Return the (3,) velocity of the middle of an actor's box, along the world's axes."""
+    linear, angular = actor.trajectory.velocity(t_s)
+    R_world_from_actor = actor.trajectory.pose(t_s)[:3, :3]
+    middle: FloatArray = np.array([0.0, 0.0, actor.size_m[2] / 2.0])
+    velocity: FloatArray = linear + R_world_from_actor @ np.cross(angular, middle)
+    return velocity
 
 
 def _object_name(segment: Segment, object_id: int) -> str:

@@ -2,6 +2,9 @@
 
 Numbers of cameras, lasers and object types are those of the official enumerations. Times are
 published seconds (see `waymo_segment.Segment`), poses lead to the published world.
+
+Left out of what real frames can have: labels in images, no label zones, maps, segmentations. Signs
+are not labelled, the elongation is 0 throughout, and only leaves give second returns.
 """
 
 from __future__ import annotations

@@ -28,6 +28,9 @@ _ROW_GROUPS = 4
 _MAX_FRAMES_PER_GROUP = 16
 """A frame takes 60 MB in memory."""
 
+_BROTLI_LEVEL = 3
+"""Half the time of the default, level 8, for files a tenth larger."""
+
 
 class WaymoV2Writer(WaymoWriter):
     """Writes ``<split>/<component>/<context>.parquet``.
@@ -64,7 +67,11 @@ class WaymoV2Writer(WaymoWriter):
         frames = min(-(-len(parts) // _ROW_GROUPS), _MAX_FRAMES_PER_GROUP)
         with ExitStack() as stack:
             writers = {
-                name: stack.enter_context(ParquetWriter(path, schema(name), compression="brotli"))
+                name: stack.enter_context(
+                    ParquetWriter(
+                        path, schema(name), compression="brotli", compression_level=_BROTLI_LEVEL
+                    )
+                )
                 for name, path in partial.items()
             }
             for start in range(0, len(parts), frames):

@@ -102,19 +102,23 @@ def make_world(seed: int, scene: int, *, duration_s: float) -> World:
     pavements.furnish()
     traffic = Traffic(rngs[4], street, ego, t, taken=pavements.taken, drives=plots.drives)
     patches = [*street.patches, *plots.patches]
-    parts = [ground(street.road, patches, street.lines_m, pavement=street.pavement, plots=street.plots)]
+    parts = [
+        ground(street.road, patches, street.lines_m, pavement=street.pavement, plots=street.plots)
+    ]
     parts += plots.parts + pavements.parts
     actors: list[Actor] = []
     for mover in traffic.resting:
         actor = _actor(len(actors) + 1, mover, street.road, None)
         actors.append(dataclasses.replace(actor, surface=None))
-        parts.append(mover.body.surface.of_object(actor.object_id).placed(actor.trajectory.pose(0.0)))
+        parts.append(
+            mover.body.surface.of_object(actor.object_id).placed(actor.trajectory.pose(0.0))
+        )
     for mover in traffic.moving:
         actors.append(_actor(len(actors) + 1, mover, street.road, t))
     rng = np.random.default_rng([seed, scene, 5])
     return World(
         seed=(seed, scene),
-        static=join(parts),
+        static=join(parts).without_slivers(),
         actors=tuple(actors),
         ego=Trajectory.through(t, street.road.resting(ego.s, ego.d, ego.yaw)),
         duration_s=duration_s,
@@ -125,7 +129,9 @@ def make_world(seed: int, scene: int, *, duration_s: float) -> World:
 
 
 def _actor(object_id: int, mover: Mover, road: Road, t: FloatArray | None) -> Actor:
-    poses = _poses(mover.path, road, upright=mover.upright, base_m=0.6 * float(mover.body.size_m[0]))
+    poses = _poses(
+        mover.path, road, upright=mover.upright, base_m=0.6 * float(mover.body.size_m[0])
+    )
     trajectory = Trajectory.at_rest(poses[0]) if t is None else Trajectory.through(t, poses)
     return Actor(
         object_id=object_id,

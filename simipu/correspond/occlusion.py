@@ -3,7 +3,7 @@
 LiDAR and camera stand apart, so a near surface shifts in the image against what lies behind it
 and may cover points that the LiDAR sees past its edge. A plain z-buffer answers this badly:
 the samples are too sparse to fill a surface, and a window wide enough to fill it flags every
-sloping road. The test here uses three facts:
+sloping road. The test here uses four facts:
 
 * Along one LiDAR ray, the pixel moves in proportion to inverse depth, towards or away from the
   epipole. A point can only be covered from the side that nearer surfaces come from, and only if
@@ -12,6 +12,8 @@ sloping road. The test here uses three facts:
   This spares roads and facades seen at a slant: their neighbouring samples hardly shift.
 * A surface that covers a point has samples on both flanks of it on that side: nearer points below
   left and below right cover it, below left alone is an edge beside it.
+* A covered point lies among the samples of what covers it, so one of them is right beside it. On
+  one surface seen at a slant the next nearer sample is a whole sample distance away.
 * How far to look follows from the density of the samples, so that the same rule serves 32 and 64
   beams and any image size.
 
@@ -31,13 +33,17 @@ if TYPE_CHECKING:
 
 # Vertical over horizontal distance of neighbouring samples: about 2.3 for 64 beams, 4 for 32.
 ASPECT = 3.0
-# Size of a grid cell in sample distances; the windows below span 2 x 2 and 2 x 3 cells.
-CELL = (1.0, 0.45)
+# Size of a grid cell in sample distances; the windows on the flanks span 2 x 2 and 2 x 3 cells.
+FLANK_CELL = (1.2, 0.45)
+# Likewise; the window around a point spans 5 x 5 cells, a good half sample distance to each side.
+BESIDE_CELL = (0.44, 0.26)
 # Least shift, in sample distances, between a point and the surface that covers it. Level ground
 # shifts by the camera's drop below the LiDAR over the LiDAR's height: 0.05 to 0.2 on usual cars.
-MIN_SHIFT = 0.25
+MIN_SHIFT = 0.08
 # Least step in depth, relative to the nearer surface: above range noise and ripples of a surface.
 MIN_STEP = 0.05
+# The same for the sample that is right beside the point.
+MIN_STEP_BESIDE = 0.1
 
 
 def visible(
@@ -64,30 +70,68 @@ def visible(
     shift_v = (epipole[1] - v * epipole[2]) / spacing_v
     nearness = 1.0 / depth.astype(np.float64)
 
-    # The grid is kept flat, with a border as wide as the windows: a window's maximum over all
-    # cells is then the maximum of shifted copies.
-    column = ((u - u.min()) / (spacing_u * CELL[0])).astype(np.intp)
-    row = ((v - v.min()) / (spacing_v * CELL[1])).astype(np.intp)
-    stride = column.max() + 3
-    cell = (row + 2) * stride + column + 1
-    grid = np.zeros((row.max() + 5) * stride, dtype=np.float64)
-    np.maximum.at(grid, cell, nearness)
+    column, row = u / spacing_u, v / spacing_v
+    grid = _Grid(column, row, nearness, FLANK_CELL, border=2)
     # Indexed by the top left cell of the window.
-    two_columns = np.maximum(grid[:-1], grid[1:])
-    two_rows = np.maximum(two_columns[:-stride], two_columns[stride:])
-    three_rows = np.maximum(two_rows[:-stride], two_rows[stride:])
-
+    two_columns = np.maximum(grid.nearest[:-1], grid.nearest[1:])
+    two_rows = _taller(two_columns, grid.stride)
+    three_rows = _taller(two_rows, grid.stride)
     # Each side is covered as far as its worse flank.
-    below_or_above = np.where(shift_v < 0.0, cell, cell - stride)
+    below_or_above = np.where(shift_v < 0.0, grid.cell, grid.cell - grid.stride)
     surface_v = np.minimum(two_rows[below_or_above - 1], two_rows[below_or_above])
-    left_or_right = np.where(shift_u > 0.0, cell - 1, cell)
-    surface_u = np.minimum(three_rows[left_or_right - 2 * stride], three_rows[left_or_right])
+    left_or_right = np.where(shift_u > 0.0, grid.cell - 1, grid.cell)
+    surface_u = np.minimum(three_rows[left_or_right - 2 * grid.stride], three_rows[left_or_right])
 
     hidden = np.zeros(len(depth), dtype=np.bool_)
     for surface, shift in ((surface_u, shift_u), (surface_v, shift_v)):
         step = surface - nearness
         hidden |= (step > MIN_STEP * nearness) & (step * np.abs(shift) > MIN_SHIFT)
+    hidden &= _nearest_around(column, row, nearness) > (1.0 + MIN_STEP_BESIDE) * nearness
     return ~hidden
+
+
+class _Grid:
+    """The largest nearness in each cell of a grid over the samples.
+
+    It is kept flat, with a border of empty cells as wide as the windows: a window's maximum over
+    all cells is then the maximum of shifted copies.
+
+    Attributes:
+        nearest: flat cells.
+        stride: cells in a row.
+        cell: (M,) the cell of each sample.
+    """
+
+    def __init__(
+        self,
+        column: FloatArray,
+        row: FloatArray,
+        nearness: FloatArray,
+        size: tuple[float, float],
+        border: int,
+    ) -> None:
+        i = ((row - row.min()) / size[1]).astype(np.intp)
+        j = ((column - column.min()) / size[0]).astype(np.intp)
+        self.stride = int(j.max()) + 1 + 2 * border
+        self.cell = (i + border) * self.stride + j + border
+        self.nearest = np.zeros((int(i.max()) + 1 + 2 * border) * self.stride)
+        np.maximum.at(self.nearest, self.cell, nearness)
+
+
+def _taller(windows: FloatArray, stride: int) -> FloatArray:
+    """Maxima over windows that reach one cell further."""
+    return np.maximum(windows[:-stride], windows[stride:])
+
+
+def _nearest_around(column: FloatArray, row: FloatArray, nearness: FloatArray) -> FloatArray:
+    """Return the (M,) largest nearness among the samples right beside each one, and its own."""
+    grid = _Grid(column, row, nearness, BESIDE_CELL, border=2)
+    windows = grid.nearest
+    for stride in (1, grid.stride):  # five cells each way, indexed by the first
+        three = _taller(_taller(windows, stride), stride)
+        windows = _taller(three, 2 * stride)
+    around: FloatArray = windows[grid.cell - 2 * grid.stride - 2]
+    return around
 
 
 def sample_spacing(u: FloatArray, v: FloatArray) -> tuple[float, float]:

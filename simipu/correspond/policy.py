@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Occlusion = Literal["zbuffer", "none"]
 
 # Raise it with every change of the algorithm that can change a result for the same policy.
-ALGORITHM_VERSION = 1
+ALGORITHM_VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

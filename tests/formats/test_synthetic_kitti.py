@@ -14,11 +14,13 @@ from simipu.correspond.policy import Policy
 from simipu.pipelines.convert import convert
 from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_object import KittiObject
+from simipu.pipelines.synthetic.kitti_object import KittiObjectWriter
+from simipu.pipelines.synthetic.options import Options
 from simipu.pipelines.synthetic.world import make_world
 from simipu.store.summary import summarise
 from synthetic_world import MILLIMETRES_M, generated, kitti_rig, pixel_bound, to_exposure, truth_of
 
-SCENES, FRAMES, CAMERAS = 4, 2, ("image_2", "image_3")
+SCENES, FRAMES, CAMERAS = 2, 2, ("image_2", "image_3")
 STEMS = [f"{index:06d}" for index in range(SCENES * FRAMES)]
 SMALL = {"beams": 32, "columns": 600}
 
@@ -44,7 +46,7 @@ def root(made):
 
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory):
-    return generated(tmp_path_factory.mktemp("noisy"), layout="kitti", frames=1, **SMALL)
+    return generated(tmp_path_factory.mktemp("noisy"), layout="kitti", **SMALL)
 
 
 @pytest.fixture(scope="module")
@@ -91,14 +93,14 @@ def test_the_files_are_those_of_the_official_layout(root):
     assert {name for name in names if not name.startswith("truth/")} == expected
 
 
-def test_the_last_scenes_are_for_validation(root):
-    lists = {
-        split: (root / "ImageSets" / f"{split}.txt").read_text()
-        for split in ("train", "val", "trainval")
-    }
-    assert lists["trainval"] == "".join(f"{stem}\n" for stem in STEMS)
-    assert lists["val"] == "000006\n000007\n"
-    assert lists["train"] + lists["val"] == lists["trainval"]
+@pytest.mark.parametrize(("scenes", "first_of_val"), [(1, 1), (2, 1), (4, 3), (9, 7)])
+def test_the_last_quarter_of_the_scenes_is_for_validation(tmp_path, scenes, first_of_val):
+    KittiObjectWriter(tmp_path, Options(layout="kitti", scenes=scenes, frames=3, seed=1)).finish()
+    lists = {path.stem: path.read_text() for path in (tmp_path / "ImageSets").iterdir()}
+    assert lists.keys() == {"train", "trainval", *(["val"] if scenes > 1 else [])}
+    assert lists["trainval"] == "".join(f"{index:06d}\n" for index in range(scenes * 3))
+    assert lists["train"] == "".join(f"{index:06d}\n" for index in range(first_of_val * 3))
+    assert lists["train"] + lists.get("val", "") == lists["trainval"]
 
 
 def test_calibration_is_printed_as_the_official_files_are(root):
@@ -150,6 +152,7 @@ def test_scans_are_on_the_millimetre_and_from_ahead_to_the_left_beam_by_beam(roo
     assert np.array_equal(scan[:, 3], np.round(scan[:, 3].astype(float), 2).astype("<f4"))
     assert (scan[:, 3] >= 0).all()
     assert (scan[:, 3] < 1).all()
+    assert 60 < np.linalg.norm(scan[:, :3], axis=1).max() < 80.001
     azimuth = np.arctan2(scan[:, 1], scan[:, 0]) % (2 * np.pi)
     starts = np.flatnonzero(np.diff(azimuth) < -np.pi) + 1
     assert SMALL["beams"] // 2 < len(starts) + 1 <= SMALL["beams"]  # the topmost may see only sky
@@ -160,10 +163,19 @@ def test_scans_are_on_the_millimetre_and_from_ahead_to_the_left_beam_by_beam(roo
     assert all((np.diff(part) > 0).all() for part in np.split(azimuth, starts))
 
 
+def test_the_images_are_taken_when_the_scanner_faces_forward(root):
+    for _, scene, frame, scan in frames_of(root):
+        t_s = truth_of(root, scene, frame).t_ns * 1e-9 - frame
+        assert t_s.min() >= -0.05
+        assert t_s.max() < 0.05
+        azimuth = np.arctan2(scan[:, 1], scan[:, 0])  # counter-clockwise at 10 Hz
+        assert np.abs(azimuth / (2 * np.pi) * 0.1 - t_s).max() < 1e-4
+
+
 def test_noise_moves_points_along_their_rays_only(noisy):
     root, options = noisy
     scan, truth = scan_of(root, STEMS[0]).astype(float), truth_of(root, 0, 0)
-    world = make_world(options.seed, 0, duration_s=1.0)
+    world = make_world(options.seed, 0, duration_s=2.0)
     assert len(scan) == len(truth.object_id)
     T_ego_from_lidar = kitti_rig(options).lidars[0].T_ego_from_lidar
     here = to_exposure(
@@ -214,7 +226,7 @@ def store(root, tmp_path_factory):
 def test_the_converter_reads_every_frame_with_its_split(store):
     assert len(store) == SCENES * FRAMES
     assert summarise(store.path)["skipped"] == []
-    assert [(scene.split, len(scene)) for scene in store.scenes] == [("train", 6), ("val", 2)]
+    assert [(scene.split, len(scene)) for scene in store.scenes] == [("train", 2), ("val", 2)]
 
 
 def test_the_converters_pixels_are_the_true_ones_but_for_motion(store, root, made, worlds):

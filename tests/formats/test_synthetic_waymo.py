@@ -13,7 +13,7 @@ from folders import contents
 from simipu.errors import UsageError
 from simipu.pipelines.synthetic import rigs
 from simipu.pipelines.synthetic.caster import Caster
-from simipu.pipelines.synthetic.generate import Stage, generate
+from simipu.pipelines.synthetic.generate import generate
 from simipu.pipelines.synthetic.layouts import make_writer
 from simipu.pipelines.synthetic.material import NUMBER
 from simipu.pipelines.synthetic.motion import Trajectory
@@ -24,6 +24,7 @@ from simipu.pipelines.synthetic.waymo_range_image import scan_at_once
 from synthetic_waymo import (
     CAMERA_NAMES,
     POINT_ORDER,
+    STAGE,
     TOP,
     by_name,
     cloud,
@@ -62,6 +63,17 @@ def every_frame(root, scenes):
         for scene, found in enumerate(scenes)
         for k, frame in enumerate(found)
     ]
+
+
+@pytest.fixture(scope="module")
+def standing(every_frame):
+    """Which returns, of each frame, are from what does not move."""
+    found = []
+    for scene in (0, 1):
+        actors = STAGE(5, scene, 0.2).world.actors
+        parked = [0] + [actor.object_id for actor in actors if actor.surface is None]
+        found += [np.isin(truth.object_id, parked) for _, truth in every_frame[2 * scene :][:2]]
+    return found
 
 
 def test_the_tests_own_reader_agrees_with_the_official_code(sample_data):
@@ -154,12 +166,12 @@ def test_empty_pixels_and_channels(every_frame):
                 assert ((values[:, 1] >= 0) & (values[:, 1] <= 1)).all()
 
 
-def test_projections_are_the_true_pixels_of_the_first_two_cameras(every_frame):
+def test_projections_are_the_true_pixels_of_the_first_two_cameras(every_frame, standing):
     several = 0
-    for frame, truth in every_frame:
+    for (frame, truth), still in zip(every_frame, standing, strict=True):
         found = np.concatenate([cloud(frame, laser).projections for laser in POINT_ORDER])
         expected = np.zeros_like(found)
-        certain = truth.object_id == 0  # actors move on, which these projections do not know
+        certain = still.copy()  # what moves does so after it was scanned, unknown to these
         for camera, name in CAMERA_NAMES.items():
             row, edge = truth.cameras[name].row, truth.cameras[name].uv + 0.5
             certain[row[np.abs(edge - np.round(edge)).min(axis=1) < 1e-3]] = False
@@ -173,18 +185,20 @@ def test_projections_are_the_true_pixels_of_the_first_two_cameras(every_frame):
     assert several > 0
 
 
-def test_the_rolling_shutter_is_that_of_the_published_times(every_frame):
-    """Left over is what constant velocity misses in 25 ms: 0.01 px of the full-size image."""
-    for frame, truth in every_frame:
+def test_the_rolling_shutter_is_that_of_the_published_times(every_frame, standing):
+    """Left over is what constant velocity misses in 25 ms: 0.02 px of the full-size image."""
+    for (frame, truth), still in zip(every_frame, standing, strict=True):
+        worst, counts = {}, {}
         for camera, name in CAMERA_NAMES.items():
-            still = truth.object_id[truth.cameras[name].row] == 0
-            points = truth.surface[truth.cameras[name].row[still]]
-            true = truth.cameras[name].uv[still] + 0.5
-            assert len(true) > 50
+            seen = truth.cameras[name]
+            points = truth.surface[seen.row[still[seen.row]]]
+            true = seen.uv[still[seen.row]] + 0.5
             rolling = np.abs(project(frame, camera, points) - true).max(axis=1)
-            assert rolling.max() < 0.01
+            assert rolling.max(initial=0.0) < 0.01
             at_once = np.abs(project(frame, camera, points, shutter=False) - true).max(axis=1)
-            assert at_once.max() > 1.0
+            worst[name], counts[name] = at_once.max(initial=0.0), len(true)
+        assert max(worst["SIDE_LEFT"], worst["SIDE_RIGHT"]) > 1.0
+        assert sum(counts.values()) > 500
 
 
 def test_images_are_baseline_jpeg_and_show_what_the_points_hit(every_frame):
@@ -219,7 +233,7 @@ def test_velocities_are_those_of_the_poses(scenes):
             turn = (T[:3, :3].T @ U[:3, :3] - np.eye(3)) / step_s
             rate = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], 0]) / 2
             rate[2] = (turn[1, 0] - turn[0, 1]) / 2
-            np.testing.assert_allclose(rate, np.mean(w, axis=0), atol=1e-3)
+            np.testing.assert_allclose(rate, np.mean(w, axis=0), atol=1e-4)
             assert np.linalg.norm(v[0]) > 3
 
 
@@ -229,13 +243,13 @@ def test_labels_follow_their_objects(scenes, every_frame):
         both = [(before[n.id], n) for n in second.laser_labels if n.id in before]
         assert both
         for old, new in both:
-            places = []
+            places, v = [], []
             for frame, label in ((first, old), (second, new)):
-                box = label.box
-                T = transform(frame.pose)
-                places.append(T @ [box.center_x, box.center_y, box.center_z, 1])
-            v = np.array([new.metadata.speed_x, new.metadata.speed_y, new.metadata.speed_z])
-            np.testing.assert_allclose((places[1] - places[0])[:3] / 0.1, v, atol=0.2)
+                b, m = label.box, label.metadata
+                places.append(transform(frame.pose) @ [b.center_x, b.center_y, b.center_z, 1])
+                v.append([m.speed_x, m.speed_y, m.speed_z])
+            moved = (places[1] - places[0])[:3]
+            np.testing.assert_allclose(moved / 0.1, np.mean(v, axis=0), atol=0.05)
             sizes = [(n.box.length, n.box.width, n.box.height) for n in (old, new)]
             assert sizes[0] == sizes[1]
     for frame, truth in every_frame:
@@ -283,40 +297,33 @@ def test_leaves_let_a_part_of_the_light_through():
     assert 0.1 < through <= 0.32
 
 
-def test_noise_is_in_the_ranges_and_another_seed_is_another_world(tmp_path):
-    options = {**SMALL, "noise": True, "frames": 1, "layout": "waymo-v1"}
+def test_noise_is_in_the_ranges(tmp_path):
+    root, _ = generated(tmp_path, layout="waymo-v1", **SMALL | {"noise": True})
+    (path,) = (root / "training").iterdir()
     found = []
-    for seed in (5, 6):
-        root, _ = generated(tmp_path / str(seed), seed=seed, **options)
-        (path,) = (root / "training").iterdir()
-        (frame,) = frames(path)
-        off = np.linalg.norm(rows_in_world(frame) - truth_of(root, 0, 0).surface, axis=1)
-        assert 0.009 < np.mean(off) < 0.015  # of a normal deviation of 15 mm: 12 mm
-        found.append(frame)
-    assert found[0].context.name != found[1].context.name
-    assert not np.allclose(transform(found[0].pose), transform(found[1].pose))
+    for k, frame in enumerate(frames(path)):
+        found.append(np.linalg.norm(rows_in_world(frame) - truth_of(root, 0, k).surface, axis=1))
+        assert 0.009 < found[-1].mean() < 0.015  # of a normal deviation of 15 mm: 12 mm
+    assert not np.isin(found[0], found[1]).any()
 
 
-def test_the_bytes_do_not_depend_on_the_order_of_the_work(tmp_path):
-    options = Options(layout="waymo-v1", scenes=1, frames=2, seed=3, **SMALL)
-    generate(tmp_path / "forwards", options)
-    writer = make_writer(tmp_path / "backwards", options)
-    stage = Stage()
+def test_the_bytes_do_not_depend_on_the_order_of_the_work(root, tmp_path):
+    writer = make_writer(tmp_path, Options(layout="waymo-v1", scenes=2, frames=2, seed=5, **SMALL))
     for unit in (*reversed(writer.units), writer.units[1]):  # one twice, as after a killed run
-        writer.write(unit, stage)
+        writer.write(unit, STAGE)
     writer.finish()
     writer.finish()
-    forwards, backwards = (contents(tmp_path / name) for name in ("forwards", "backwards"))
+    forwards = contents(root)
     del forwards["truth/world.json"]
-    assert forwards == backwards
+    assert contents(tmp_path) == forwards
 
 
 def test_only_the_chosen_cameras_are_written_and_projected_to(tmp_path):
     root, _ = generated(
-        tmp_path, layout="waymo-v1", frames=1, cameras=("SIDE_LEFT", "FRONT"), truth=False, **SMALL
+        tmp_path, layout="waymo-v1", cameras=("SIDE_LEFT", "FRONT"), truth=False, **SMALL
     )
     (path,) = (root / "training").iterdir()
-    (frame,) = frames(path)
+    frame = frames(path)[1]
     assert [image.name for image in frame.images] == [1, 4]
     projections = np.concatenate([cloud(frame, laser).projections for laser in POINT_ORDER])
     assert np.unique(projections[:, [0, 3]]).tolist() == [0, 1, 4]

@@ -8,10 +8,9 @@ import pytest
 
 from folders import contents
 from simipu.errors import UsageError
-from simipu.pipelines.synthetic.generate import Stage
 from simipu.pipelines.synthetic.layouts import make_writer
 from simipu.pipelines.synthetic.options import Options
-from synthetic_waymo import TOP, by_name, frames, matrix, transform
+from synthetic_waymo import STAGE, TOP, by_name, frames, matrix, transform
 from synthetic_world import generated
 
 pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
@@ -272,9 +271,8 @@ def test_the_truth_is_that_of_version_1(root, v1):
 
 def test_the_bytes_do_not_depend_on_the_order_of_the_work(root, tmp_path):
     writer = make_writer(tmp_path, Options(layout="waymo-v2", seed=5, truth=False, **SMALL))
-    stage = Stage()
     for unit in reversed(writer.units):
-        writer.write(unit, stage)
+        writer.write(unit, STAGE)
     writer.finish()
     writer.finish()
     for split in ("training", "validation"):

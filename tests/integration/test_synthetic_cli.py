@@ -19,7 +19,7 @@ from simipu.cli.prep import main
 from simipu.store import lock
 
 PREP = Path(sys.executable).with_name("simipu-prep")
-SMALL = ["--scenes", 2, "--frames", 3, "--seed", 7, "--image-scale", 0.1, "--beams", 8]
+SMALL = ["--scenes", 1, "--frames", 6, "--seed", 7, "--image-scale", 0.1, "--beams", 8]
 SMALL += ["--columns", 90]
 
 
@@ -61,7 +61,7 @@ def wait_for_a_unit(out, process):
 def test_it_says_what_is_where_and_the_next_command_works(made, tmp_path):
     out, result = made
     first, following = result.stdout.splitlines()
-    assert first.startswith(f"{out}: 2 scenes of 3 frames in the layout of kitti")
+    assert first.startswith(f"{out}: 1 scene of 6 frames in the layout of kitti")
     assert "truth/" in first
     assert following == f"Next: simipu-prep kitti --root {out} --out {out}.zarr"
     assert "6/6" in result.stderr  # the progress bar
@@ -190,7 +190,7 @@ def test_a_signal_says_how_far_it_is_and_how_to_go_on(made, tmp_path, number, wo
     (os.killpg if group else os.kill)(process.pid, number)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 3, errors
-    assert " of 60 frames are done" in errors
+    assert " of 30 frames are done" in errors
     assert "Run the same command again to go on." in errors
     assert "Traceback" not in errors
     refused = prep(*command(out))

@@ -54,23 +54,33 @@ def rule_point_by_point(uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray) 
     """The documented rule, cell by cell and point by point."""
     uv, nearness = uv.astype(np.float64), 1.0 / depth.astype(np.float64)
     spacing = np.array(occlusion.sample_spacing(*uv.T))
-    cell_of = [tuple(int(i) for i in (p - uv.min(axis=0)) / (spacing * occlusion.CELL)) for p in uv]
-    nearest: defaultdict[tuple[int, int], float] = defaultdict(float)
-    for cell, value in zip(cell_of, nearness, strict=True):
-        nearest[cell] = max(nearest[cell], value)
+
+    def grid(size: tuple[float, float]) -> tuple[list[tuple[int, ...]], defaultdict]:
+        places = uv / spacing
+        cell_of = [tuple(int(i) for i in p / size) for p in places - places.min(axis=0)]
+        nearest: defaultdict[tuple[int, ...], float] = defaultdict(float)
+        for cell, value in zip(cell_of, nearness, strict=True):
+            nearest[cell] = max(nearest[cell], value)
+        return cell_of, nearest
+
+    cell_of, nearest = grid(occlusion.FLANK_CELL)
+    fine_cell_of, nearest_finely = grid(occlusion.BESIDE_CELL)
+    around = range(-2, 3)
 
     def flank(column: int, row: int, columns: tuple[int, ...], rows: tuple[int, ...]) -> float:
         return max(nearest[column + i, row + j] for i in columns for j in rows)
 
     visible = []
-    for p, (column, row), own in zip(uv, cell_of, nearness, strict=True):
+    for p, (column, row), (i, j), own in zip(uv, cell_of, fine_cell_of, nearness, strict=True):
         shift = (epipole[:2] - p * epipole[2]) / spacing
         rows = (0, 1) if shift[1] < 0 else (-1, 0)
         vertical = min(flank(column, row, side, rows) for side in ((-1, 0), (0, 1)))
         columns = (-1, 0) if shift[0] > 0 else (0, 1)
         horizontal = min(flank(column, row, columns, side) for side in ((-2, -1, 0), (0, 1, 2)))
+        beside = max(nearest_finely[i + di, j + dj] for di in around for dj in around)
         visible.append(
-            not any(
+            beside <= (1.0 + occlusion.MIN_STEP_BESIDE) * own
+            or not any(
                 surface - own > occlusion.MIN_STEP * own
                 and (surface - own) * abs(s) > occlusion.MIN_SHIFT
                 for surface, s in ((horizontal, shift[0]), (vertical, shift[1]))

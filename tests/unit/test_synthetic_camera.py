@@ -6,15 +6,15 @@ import dataclasses
 
 import numpy as np
 import pytest
-import raycast
-from synthetic_scene import actor, box, ground, pose, uniform, world
 
+import raycast
 from simipu.errors import UsageError
 from simipu.geometry.projection import project
 from simipu.pipelines.synthetic import camera as cameras
 from simipu.pipelines.synthetic import rigs
 from simipu.pipelines.synthetic.caster import Caster
 from simipu.pipelines.synthetic.motion import Trajectory
+from synthetic_scene import actor, box, ground, pose, uniform, world
 
 BOXES = [(8, -1, -1, 12, 1, 1.5), (5, 2.5, -1, 30, 6, 5)]
 EXACT = raycast.World(ground=(np.array([0.0, 0.0, 1.0]), 0.0), boxes=BOXES)
@@ -95,9 +95,7 @@ def test_what_a_look_is_told():
     origin = camera.T_ego_from_camera[:3, 3]
     distance = np.linalg.norm(points[on_ground] - origin, axis=1)
     slant = np.maximum(-directions[on_ground, 2], 0.05)
-    np.testing.assert_allclose(
-        footprint[on_ground], distance / camera.K[0, 0] / slant, rtol=1e-3
-    )
+    np.testing.assert_allclose(footprint[on_ground], distance / camera.K[0, 0] / slant, rtol=1e-3)
 
 
 def test_columns_of_a_rolling_shutter_see_from_where_the_camera_then_is():

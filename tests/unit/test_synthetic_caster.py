@@ -7,13 +7,14 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-import raycast
-from synthetic_scene import actor, box, ground, mesh, pole, pose, uniform, world
 
+import raycast
 from simipu.errors import UsageError
 from simipu.pipelines.synthetic.caster import Caster
 from simipu.pipelines.synthetic.material import NUMBER
 from simipu.pipelines.synthetic.motion import Trajectory
+from simipu.pipelines.synthetic.reach import meeting
+from synthetic_scene import actor, box, ground, mesh, pole, pose, uniform, world
 
 BOXES = [(6, -1, -1, 10, 1, 1.5), (-20, 8, -2, 20, 14, 9), (3, 3.5, -1, 3.4, 3.9, 1.8)]
 POLES = [(8.0, 4.0, 0.12, -1.0, 6.0), (-5.0, -6.0, 0.3, -1.0, 5.0)]
@@ -77,7 +78,7 @@ def test_planes_are_met_far_beyond_float32():
     far = np.array([700.0, -650.0, 0.0])  # where a float32 step is 0.06 mm
     caster = Caster(world([mesh(ground(SLOPE, 80.0).vertices + far, [[0, 1, 2], [0, 2, 3]])]))
     directions = np.random.default_rng(0).uniform(-1, 1, (5000, 3)) - [0, 0, 1.2]
-    origin = far + [0.123456789, 0.2, 1.7654321]
+    origin = far + np.array([0.123456789, 0.2, 1.7654321])
     hits = caster.cast(origin, directions, 0.0)
     met = np.isfinite(hits.distance)
     assert met.sum() > 4000
@@ -149,6 +150,34 @@ def test_a_nearer_mover_hides_a_farther_one():
     )
     assert hits.object_id.tolist() == [2]
     np.testing.assert_allclose(hits.normal, [[-np.cos(0.4), np.sin(0.4), 0.0]], atol=1e-6)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_no_ray_that_meets_a_ball_is_passed_over(shared):
+    rng = np.random.default_rng(2)
+    angle = np.sort(rng.uniform(0, 2 * np.pi, 5003))
+    height = 0.02 * np.sin(3 * angle)  # neighbours are close: each bundle's cone is narrow
+    directions = np.column_stack([np.cos(angle), np.sin(angle), height])
+    directions *= rng.uniform(0.01, 100, (5003, 1))
+    origins = np.array([300.0, 200.0, 1.7]) + (0 if shared else rng.uniform(-1, 1, (5003, 3)))
+    centres = [300, 200, 0] + rng.uniform(-1, 1, (300, 3)) * [70, 70, 2]
+    radii = rng.uniform(0.2, 4.0, 300)
+    centres[0], radii[0] = (300.5, 200.1, 2.0), 3.0  # around the origins
+    unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
+    needed = supplied = 0
+    for centre, radius, rows in zip(
+        centres, radii, meeting(origins, directions, centres, radii), strict=True
+    ):
+        way = centre - np.broadcast_to(origins, unit.shape)
+        along = np.maximum((way * unit).sum(axis=1), 0.0)
+        closest = np.linalg.norm(way - along[:, None] * unit, axis=1)
+        met = np.flatnonzero(closest <= radius)
+        assert np.isin(met, rows).all()
+        assert (np.diff(rows) > 0).all()
+        assert closest[rows].max(initial=0.0) < radius + 0.05
+        needed, supplied = needed + len(met), supplied + len(rows)
+    assert needed > 1000
+    assert supplied < 1.01 * needed
 
 
 def test_no_ray_depends_on_the_others(traffic):

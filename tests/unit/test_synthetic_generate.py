@@ -64,7 +64,8 @@ def test_all_is_written_and_nothing_else_left(run):
         *(f"truth/{s:04d}/{f:04d}/t.txt" for s in range(2) for f in range(3)),
     }
     assert not list(root.rglob(".*"))
-    assert run.told == [("generate", 0, 6), *[("generate", 1, 6)] * 6]
+    assert run.told[0] == ("generate", 0, 6)
+    assert sum(count for _, count, _ in run.told) == 6
     made = json.loads((root / "truth/world.json").read_text())
     assert (made["complete"], made["layout"], made["seed"]) == (True, "kitti", 1)
 
@@ -77,6 +78,7 @@ def test_what_was_interrupted_goes_on_to_the_same_bytes(run, tmp_path, stop_at):
     done = list(run.written)
     assert json.loads((tmp_path / "world/truth/world.json").read_text())["complete"] is False
     root = run()
+    assert run.told[0] == ("generate", len(done), 6)
     assert not set(run.written) & set(done)
     assert len(run.written) == 6 - len(done)
     assert contents(root) == whole
@@ -184,12 +186,16 @@ write_file(Path({str(path)!r}), "half")
     assert {p.name: p.read_text() for p in path.parent.iterdir()} == {"a.txt": "whole"}
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [1, 2, 3])
 @pytest.mark.parametrize("scenes", [1, 2, 5])
-def test_tasks_hold_every_unit_once_and_one_scene_each(workers, scenes):
+def test_tasks_are_whole_scenes_but_for_those_that_would_leave_workers_idle(workers, scenes):
     units = [Unit(s, f) for s in range(scenes) for f in range(10) if (s, f) != (0, 3)]
     parts = module._in_parts(units, workers)
-    assert sorted(unit for part in parts for unit in part) == units
+    assert [unit for part in parts for unit in part] == units
+    whole = scenes - scenes % workers
+    assert [part[0].scene for part in parts[:whole]] == list(range(whole))
+    assert len(parts) - whole == (scenes - whole) * workers
+    assert max(map(len, parts[whole:]), default=0) <= 10 // workers + 1
     assert all(len({unit.scene for unit in part}) == 1 for part in parts)
 
 

@@ -7,13 +7,13 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
-import raycast
-from synthetic_scene import actor, box, ground, mesh, pose, uniform, world
 
+import raycast
 from simipu.pipelines.synthetic import lidar as lidars
 from simipu.pipelines.synthetic import rigs
 from simipu.pipelines.synthetic.caster import Caster
 from simipu.pipelines.synthetic.motion import Trajectory
+from synthetic_scene import actor, box, ground, mesh, pose, uniform, world
 
 BOXES = [(8, -1, -1, 12, 1, 1.5), (-40, 6, -1, 40, 12, 8), (-9, -8, -1, -6, -5, 2)]
 EXACT = raycast.World(ground=(np.array([0.0, 0.0, 1.0]), 0.0), boxes=BOXES)
@@ -55,7 +55,11 @@ def test_each_beam_hits_from_where_the_lidar_is_when_it_fires(street, make):
     np.testing.assert_allclose(
         sweep.direction,
         np.column_stack(
-            [np.cos(elevation) * np.cos(azimuth), np.cos(elevation) * np.sin(azimuth), np.sin(elevation)]
+            [
+                np.cos(elevation) * np.cos(azimuth),
+                np.cos(elevation) * np.sin(azimuth),
+                np.sin(elevation),
+            ]
         ),
         atol=1e-12,
     )
@@ -68,7 +72,9 @@ def test_each_beam_hits_from_where_the_lidar_is_when_it_fires(street, make):
     expected = np.array([EXACT.hit(T[i, :3, 3], rays[i : i + 1])[0] for i in still])
     assert np.isclose(sweep.range_m[still], expected, rtol=0, atol=1e-6).mean() > 0.999
     # And every beam that could have had a return has one.
-    everywhere = np.stack(np.meshgrid(np.arange(360), np.arange(24), indexing="ij"), -1).reshape(-1, 2)
+    everywhere = np.stack(np.meshgrid(np.arange(360), np.arange(24), indexing="ij"), -1).reshape(
+        -1, 2
+    )
     seen = set(zip(sweep.column.tolist(), sweep.ring.tolist(), strict=True))
     for column, ring in everywhere[::61]:
         a = lidar.azimuth_rad(column)
@@ -94,9 +100,7 @@ def test_a_mover_is_hit_where_it_is_then(street):
 def test_noise_is_along_the_beam_and_limited(street):
     lidar = dataclasses.replace(rigs.kitti(columns=1000).lidars[0], dropout=False)
     noisy = lidars.scan(street, lidar, TURNING, 0.3, rng(1))
-    exact = lidars.scan(
-        street, dataclasses.replace(lidar, range_noise_m=0.0), TURNING, 0.3, rng(1)
-    )
+    exact = lidars.scan(street, dataclasses.replace(lidar, range_noise_m=0.0), TURNING, 0.3, rng(1))
     assert np.array_equal(noisy.surface, exact.surface)
     off = (noisy.range_m - exact.range_m) / lidar.range_noise_m
     assert abs(off.mean()) < 0.03
@@ -177,7 +181,7 @@ def test_nothing_comes_from_beyond_the_range_or_from_outside_the_view(street):
     rig = rigs.waymo(beams=16, columns=600)
     for lidar in rig.lidars:
         sweep = lidars.scan(street, lidar, TURNING, 0.3, rng(2))
-        assert 0 < sweep.range_m.min()
+        assert sweep.range_m.min() > 0
         assert sweep.range_m.max() <= lidar.max_range_m
         azimuth = np.arctan2(sweep.direction[:, 1], sweep.direction[:, 0])
         assert np.abs(azimuth).max() <= lidar.field_of_view_rad / 2 + 1e-9

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from synthetic_scene import pose
 
 from simipu.errors import UsageError
 from simipu.geometry.se3 import is_rigid
 from simipu.pipelines.synthetic.motion import Trajectory
+from synthetic_scene import pose
 
 
 def winding(count=12, seed=0):
@@ -24,7 +24,9 @@ def winding(count=12, seed=0):
 
 def rotation_vector(R):
     """Of small rotations (N, 3, 3)."""
-    return np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], 1) / 2
+    return (
+        np.stack([R[:, 2, 1] - R[:, 1, 2], R[:, 0, 2] - R[:, 2, 0], R[:, 1, 0] - R[:, 0, 1]], 1) / 2
+    )
 
 
 def test_it_passes_through_its_poses():
@@ -110,3 +112,13 @@ def test_at_rest():
 def test_what_is_no_trajectory_is_refused(t, count):
     with pytest.raises(UsageError):
         Trajectory.through(t, np.tile(np.eye(4), (count, 1, 1)))
+
+
+def test_bounds_of_the_speeds():
+    for seed in range(5):
+        path = Trajectory.through(*winding(seed=seed))
+        t = np.linspace(-2.0, 6.0, 2001)
+        fastest = [np.linalg.norm(v, axis=1).max() for v in path.velocity(t)]
+        for bound, speed in zip(path.top_speeds(), fastest, strict=True):
+            assert speed <= bound < 2.0 * speed
+    assert Trajectory.at_rest(pose((1, 2, 3))).top_speeds() == (0.0, 0.0)

@@ -55,7 +55,10 @@ def test_kitti_projects_as_its_files_say(scaled):
         from_files = rig.P[number] @ square(rig.R0_rect) @ square(rig.Tr_velo_to_cam)
         again = from_files @ np.column_stack([points, np.ones(500)]).T
         np.testing.assert_allclose(uv, (again[:2] / again[2]).T, atol=1e-9)
-    assert (rig.cameras[2].width, rig.cameras[2].height) == (round(1242 * scale), round(375 * scale))
+    assert (rig.cameras[2].width, rig.cameras[2].height) == (
+        round(1242 * scale),
+        round(375 * scale),
+    )
 
 
 def test_kitti_is_printed_without_loss(scaled):
@@ -74,9 +77,7 @@ def test_kitti_stands_on_the_road(scaled):
     np.testing.assert_allclose(T[:3, 3], [0.76, 0.0, 1.73], atol=1e-12)
     assert is_rigid(T)
     assert np.degrees(np.arccos(T[2, 2])) < 1.0  # level but for the calibration
-    np.testing.assert_allclose(
-        rig.T_ego_from_imu, T @ square(matrix(IMU_TO_VELO, 3)), atol=1e-12
-    )
+    np.testing.assert_allclose(rig.T_ego_from_imu, T @ square(matrix(IMU_TO_VELO, 3)), atol=1e-12)
     np.testing.assert_array_equal(rig.T_ego_from_imu[:3, :3], np.eye(3))
     for camera in rig.cameras:
         assert is_rigid(camera.T_ego_from_camera)
@@ -113,7 +114,9 @@ def test_nuscenes_lidar_passes_the_cameras_when_the_real_one_does(name, before_m
 
 def test_nuscenes_cameras_look_where_their_names_say():
     rig = rigs.nuscenes(image_scale=0.25)
-    headings = {c.name: np.degrees(np.arctan2(*c.T_ego_from_camera[[1, 0], 2])) for c in rig.cameras}
+    headings = {
+        c.name: np.degrees(np.arctan2(*c.T_ego_from_camera[[1, 0], 2])) for c in rig.cameras
+    }
     expected = [0, -55, -110, 180, 110, 55]
     names = ["FRONT", "FRONT_RIGHT", "BACK_RIGHT", "BACK", "BACK_LEFT", "FRONT_LEFT"]
     assert list(headings) == [f"CAM_{name}" for name in names]
@@ -143,7 +146,9 @@ def test_waymos_sizes():
     rig = rigs.waymo()
     assert [c.height for c in rig.cameras] == [1280, 1280, 1280, 886, 886]
     assert {c.width for c in rig.cameras} == {1920}
-    assert [(len(x.elevations_rad), x.columns) for x in rig.lidars] == [(64, 2650)] + 4 * [(200, 600)]
+    assert [(len(x.elevations_rad), x.columns) for x in rig.lidars] == [(64, 2650)] + 4 * [
+        (200, 600)
+    ]
     top = np.degrees(rig.lidars[0].elevations_rad)
     assert 2.0 < top[0] < 2.4
     assert -17.6 < top[-1] < -17.0

@@ -6,9 +6,8 @@ import dataclasses
 
 import numpy as np
 import pytest
-import raycast
-from synthetic_scene import actor, box, ground, pole, pose, uniform, world
 
+import raycast
 from simipu.errors import SourceError
 from simipu.geometry.projection import project
 from simipu.pipelines.synthetic import camera as cameras
@@ -16,6 +15,7 @@ from simipu.pipelines.synthetic import lidar as lidars
 from simipu.pipelines.synthetic import rigs, truth
 from simipu.pipelines.synthetic.caster import Caster
 from simipu.pipelines.synthetic.motion import Trajectory
+from synthetic_scene import actor, box, ground, pole, pose, uniform, world
 
 BOXES = [
     (8, -4, -1, 12, -2.2, 1.5),
@@ -170,7 +170,10 @@ def test_what_is_written_is_read(tmp_path, found):
             assert np.array_equal(getattr(camera, field.name), value)
             assert getattr(camera, field.name).dtype == value.dtype
     assert np.array_equal(frame.depth("image_02"), depth)
-    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["depth_image_02.npy", "points.npz"]
+    assert sorted(p.name for p in (tmp_path / "a").iterdir()) == [
+        "depth_image_02.npy",
+        "points.npz",
+    ]
     for name in ("points.npz", "depth_image_02.npy"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     with pytest.raises(SourceError, match="depth_image_03"):
