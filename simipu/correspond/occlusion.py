@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 ASPECT = 3.0
 # Size of a grid cell in sample distances; the windows on the flanks span 2 x 2 and 2 x 3 cells.
 FLANK_CELL = (1.2, 0.45)
-# Likewise; the window around a point spans 5 x 5 cells, a good half sample distance to each side.
+# Likewise; the window around a point spans 5 x 5 cells: 0.9 to 1.3 sample distances to each side
+# across, 0.5 to 0.8 up and down. Level ground shifts by the camera's drop below the LiDAR over the
+# LiDAR's height, 0.05 to 0.2 sample distances, which must leave the next row of it outside.
 BESIDE_CELL = (0.44, 0.26)
-# Least shift, in sample distances, between a point and the surface that covers it. Level ground
-# shifts by the camera's drop below the LiDAR over the LiDAR's height: 0.05 to 0.2 on usual cars.
+# Least shift, in sample distances, between a point and the surface that covers it.
 MIN_SHIFT = 0.08
 # Least step in depth, relative to the nearer surface: above range noise and ripples of a surface.
 MIN_STEP = 0.05
@@ -71,11 +72,11 @@ def visible(
     nearness = 1.0 / depth.astype(np.float64)
 
     column, row = u / spacing_u, v / spacing_v
-    grid = _Grid(column, row, nearness, FLANK_CELL, border=2)
+    grid = _Grid(column, row, nearness, FLANK_CELL)
     # Indexed by the top left cell of the window.
-    two_columns = np.maximum(grid.nearest[:-1], grid.nearest[1:])
-    two_rows = _taller(two_columns, grid.stride)
-    three_rows = _taller(two_rows, grid.stride)
+    two_columns = _longer(grid.nearest, 1)
+    two_rows = _longer(two_columns, grid.stride)
+    three_rows = _longer(two_rows, grid.stride)
     # Each side is covered as far as its worse flank.
     below_or_above = np.where(shift_v < 0.0, grid.cell, grid.cell - grid.stride)
     surface_v = np.minimum(two_rows[below_or_above - 1], two_rows[below_or_above])
@@ -93,8 +94,8 @@ def visible(
 class _Grid:
     """The largest nearness in each cell of a grid over the samples.
 
-    It is kept flat, with a border of empty cells as wide as the windows: a window's maximum over
-    all cells is then the maximum of shifted copies.
+    It is kept flat, with a border of two empty cells, as far as the windows reach: a window's
+    maximum over all cells is then the maximum of shifted copies.
 
     Attributes:
         nearest: flat cells.
@@ -108,28 +109,27 @@ class _Grid:
         row: FloatArray,
         nearness: FloatArray,
         size: tuple[float, float],
-        border: int,
     ) -> None:
         i = ((row - row.min()) / size[1]).astype(np.intp)
         j = ((column - column.min()) / size[0]).astype(np.intp)
-        self.stride = int(j.max()) + 1 + 2 * border
-        self.cell = (i + border) * self.stride + j + border
-        self.nearest = np.zeros((int(i.max()) + 1 + 2 * border) * self.stride)
+        self.stride = int(j.max()) + 5
+        self.cell = (i + 2) * self.stride + j + 2
+        self.nearest = np.zeros((int(i.max()) + 5) * self.stride)
         np.maximum.at(self.nearest, self.cell, nearness)
 
 
-def _taller(windows: FloatArray, stride: int) -> FloatArray:
-    """Maxima over windows that reach one cell further."""
-    return np.maximum(windows[:-stride], windows[stride:])
+def _longer(windows: FloatArray, step: int) -> FloatArray:
+    """Maxima over windows, each joined with the one ``step`` cells on."""
+    return np.maximum(windows[:-step], windows[step:])
 
 
 def _nearest_around(column: FloatArray, row: FloatArray, nearness: FloatArray) -> FloatArray:
     """Return the (M,) largest nearness among the samples right beside each one, and its own."""
-    grid = _Grid(column, row, nearness, BESIDE_CELL, border=2)
+    grid = _Grid(column, row, nearness, BESIDE_CELL)
     windows = grid.nearest
     for stride in (1, grid.stride):  # five cells each way, indexed by the first
-        three = _taller(_taller(windows, stride), stride)
-        windows = _taller(three, 2 * stride)
+        three = _longer(_longer(windows, stride), stride)
+        windows = _longer(three, 2 * stride)
     around: FloatArray = windows[grid.cell - 2 * grid.stride - 2]
     return around
 
