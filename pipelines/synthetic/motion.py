@@ -31,6 +31,7 @@ class Trajectory:
         """See `through`. position: (K, 3); quaternion: (K, 4) w x y z, signs already aligned."""
         self._t_s = t_s
         self._cubics = _hermite(t_s, np.concatenate([position, quaternion], axis=1))
+        self._latest: tuple[float, FloatArray] | None = None
 
     @classmethod
     def through(cls, t_s: npt.ArrayLike, T_world_from_body: npt.ArrayLike) -> Trajectory:
@@ -67,9 +68,19 @@ class Trajectory:
             t_s: one time, or (N,) times, in seconds.
 
         Returns:
-            (4, 4) for one time, else (N, 4, 4).
+            (4, 4), not to be written to, for one time, else (N, 4, 4).
         """
-        t = np.atleast_1d(np.asarray(t_s, dtype=np.float64))
+        if np.ndim(t_s):
+            return self._poses(np.asarray(t_s, dtype=np.float64))
+        # An image is computed in blocks, and each asks again where everything is.
+        time = float(t_s)  # type: ignore[arg-type]
+        if self._latest is None or self._latest[0] != time:
+            pose = self._poses(np.array([time]))[0]
+            pose.setflags(write=False)
+            self._latest = time, pose
+        return self._latest[1]
+
+    def _poses(self, t: FloatArray) -> FloatArray:
         inside = np.clip(t, self._t_s[0], self._t_s[-1])
         value, slope = self._at(inside)
         beyond = t - inside
@@ -77,10 +88,10 @@ class Trajectory:
         poses[:, :3, :3] = _rotations(value[:, 3:])
         poses[:, :3, 3] = value[:, :3] + beyond[:, None] * slope[:, :3]
         poses[:, 3, 3] = 1.0
-        if beyond.any():
+        if len(self._t_s) > 1 and beyond.any():
             turned = _rotations_of_vectors(beyond[:, None] * _body_rates(value, slope))
             poses[:, :3, :3] = _product(poses[:, :3, :3], turned)
-        return poses if np.ndim(t_s) else poses[0]
+        return poses
 
     def velocity(self, t_s: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Return the derivative of `pose`.

@@ -101,7 +101,7 @@ def below_actors(
     if not len(points):
         return ambient, sun
     x, y = points[:, 0].astype(np.float32), points[:, 1].astype(np.float32)
-    middle = float(t_s.mean())
+    middle = 0.5 * float(t_s.min() + t_s.max())
     # Where a shadow falls for every metre of height.
     fall_x, fall_y = -float(to_sun[0] / to_sun[2]), -float(to_sun[1] / to_sun[2])
     sunny = lit > 0.0
@@ -123,7 +123,8 @@ def below_actors(
         if not len(near):
             continue
         if actor.surface is not None:
-            T = actor.trajectory.pose(float(t_s[near].mean()))
+            times = t_s[near]
+            T = actor.trajectory.pose(0.5 * float(times.min() + times.max()))
         dx, dy = x[near] - np.float32(T[0, 3]), y[near] - np.float32(T[1, 3])
         along = np.abs(dx * np.float32(T[0, 0]) + dy * np.float32(T[1, 0]))
         aside = np.abs(dx * np.float32(T[0, 1]) + dy * np.float32(T[1, 1]))
