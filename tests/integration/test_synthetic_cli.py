@@ -19,7 +19,8 @@ from simipu.cli.prep import main
 from simipu.store import lock
 
 PREP = Path(sys.executable).with_name("simipu-prep")
-SMALL = ["--scenes", 1, "--frames", 6, "--seed", 7, "--image-scale", 0.1, "--beams", 8]
+MARKS = ".simipu/synthetic/*/*"
+SMALL = ["--scenes", 1, "--frames", 12, "--seed", 7, "--image-scale", 0.1, "--beams", 8]
 SMALL += ["--columns", 90]
 
 
@@ -53,7 +54,7 @@ def start(out, *more):
 
 
 def wait_for_a_unit(out, process):
-    while not list(out.glob(".simipu/synthetic/*/*")):
+    while not list(out.glob(MARKS)):
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
 
@@ -61,10 +62,10 @@ def wait_for_a_unit(out, process):
 def test_it_says_what_is_where_and_the_next_command_works(made, tmp_path):
     out, result = made
     first, following = result.stdout.splitlines()
-    assert first.startswith(f"{out}: 1 scene of 6 frames in the layout of kitti")
+    assert first.startswith(f"{out}: 1 scene of 12 frames in the layout of kitti")
     assert "truth/" in first
     assert following == f"Next: simipu-prep kitti --root {out} --out {out}.zarr"
-    assert "6/6" in result.stderr  # the progress bar
+    assert "12/12" in result.stderr  # the progress bar
     arguments = shlex.split(following.removeprefix("Next: simipu-prep "))
     converted = prep(*arguments, "--workers", 1)
     assert converted.exit_code == 0, converted.output
@@ -156,17 +157,21 @@ def test_two_workers_write_the_same_bytes(tmp_path, layout):
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_killed_at_any_moment_the_same_command_ends_with_the_same_bytes(made, tmp_path, workers):
-    out, chance, killed = tmp_path / "world", random.Random(workers), 0
-    for _ in range(4):
+    out, chance = tmp_path / "world", random.Random(workers)
+    for kill in range(4):
         process = start(out, "--workers", workers)
-        while not (out / "truth/world.json").exists():
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.005)
-        time.sleep(chance.uniform(0.0, 1.5 if workers == 1 else 4.0))
-        killed += process.poll() is None
+        if kill == 0:  # while it begins
+            time.sleep(chance.uniform(0.0, 2.0))
+        else:  # while it writes another frame than before
+            done = set(out.glob(MARKS))
+            while not set(out.glob(MARKS)) - done:
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.005)
+            time.sleep(chance.uniform(0.0, 0.1))
+        assert process.poll() is None, process.communicate()
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate(timeout=60)
-    assert killed
+    assert len(list(out.glob(MARKS))) >= 3
     process = start(out, "--workers", workers)
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors
