@@ -32,17 +32,17 @@ if TYPE_CHECKING:
     from simipu.records import FloatArray
 
 # Vertical over horizontal distance of neighbouring samples: about 2.3 for 64 beams, 4 for 32.
-ASPECT = 3.0
+ASPECT = 2.7
 # Size of a grid cell in sample distances; the windows on the flanks span 2 x 2 and 2 x 3 cells.
-FLANK_CELL = (1.2, 0.45)
-# Likewise; the window around a point spans 5 x 5 cells: 0.9 to 1.3 sample distances to each side
+FLANK_CELL = (1.4, 0.55)
+# Likewise; the window around a point spans 5 x 5 cells: 0.8 to 1.2 sample distances to each side
 # across, 0.5 to 0.8 up and down. Level ground shifts by the camera's drop below the LiDAR over the
 # LiDAR's height, 0.05 to 0.2 sample distances, which must leave the next row of it outside.
-BESIDE_CELL = (0.44, 0.26)
+BESIDE_CELL = (0.4, 0.26)
 # Least shift, in sample distances, between a point and the surface that covers it.
 MIN_SHIFT = 0.08
 # Least step in depth, relative to the nearer surface: above range noise and ripples of a surface.
-MIN_STEP = 0.05
+MIN_STEP = 0.07
 # The same for the sample that is right beside the point.
 MIN_STEP_BESIDE = 0.1
 
