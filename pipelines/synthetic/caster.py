@@ -39,6 +39,8 @@ _TRUSTED = 1e-3
 class Hits:
     """What N rays hit first; for a ray that hits nothing, the distance is inf and the rest is 0.
 
+    What has components lies component by component in memory: most work goes through one at a time.
+
     Attributes:
         distance: (N,) float64 in units of the direction's length.
         material: (N,) uint8.
@@ -77,11 +79,12 @@ class Caster:
         self._material = np.append(_joined(surfaces, "material"), np.uint8(0))
         self._object_id = np.append(_joined(surfaces, "object_id"), np.int32(0))
         uv = _joined(surfaces, "uv").astype(np.float32)
-        chart = np.stack([uv[:, 0], uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]], axis=1)
-        self._chart = _with_nothing(chart.reshape(-1, 6))
+        self._chart = _with_nothing(
+            np.concatenate([uv[:, 0], uv[:, 1] - uv[:, 0], uv[:, 2] - uv[:, 0]], axis=1)
+        )
         self._tint = _with_nothing(_joined(surfaces, "tint").astype(np.float32))
         meshes = [self._static, *(mover.mesh for mover in movers)]
-        normals = np.concatenate([mesh.planes[:-1, :3] for mesh in meshes])
+        normals = np.concatenate([mesh.planes[:3, :-1].T for mesh in meshes])
         self._normal = _with_nothing(normals.astype(np.float32))
 
     def cast(self, origins: FloatArray, directions: FloatArray, t_s: float | FloatArray) -> Hits:
@@ -93,19 +96,20 @@ class Caster:
             t_s: (N,) times of the rays in seconds, or one for all.
         """
         distance, triangle, bary, turns = self._first(origins, directions, t_s)
-        normal = self._normal.take(triangle, axis=0)
+        normal = self._normal.take(triangle, axis=1).T
         for rows, T_world_from_body in turns:
             normal[rows] = turned(T_world_from_body, normal[rows])
-        facing = dot(normal, directions)
-        np.negative(normal, out=normal, where=(facing > 0.0)[:, None])
-        chart = self._chart.take(triangle, axis=0)
-        uv = chart[:, :2] + bary[:, :1] * chart[:, 2:4]
-        uv += bary[:, 1:] * chart[:, 4:]
+        behind = dot(normal, directions) > 0.0
+        normal *= np.where(behind, np.float32(-1.0), np.float32(1.0))[:, None]
+        chart = self._chart.take(triangle, axis=1)
+        uv = chart[:2]
+        for corner, share in enumerate(bary.T, start=1):
+            uv += share * chart[2 * corner : 2 * corner + 2]
         return Hits(
             distance=distance,
             material=self._material.take(triangle),
-            uv=uv,
-            tint=self._tint.take(triangle, axis=0),
+            uv=uv.T,
+            tint=self._tint.take(triangle, axis=1).T,
             normal=normal,
             object_id=self._object_id.take(triangle),
         )
@@ -151,7 +155,7 @@ class Caster:
     ) -> tuple[FloatArray, _Rows, _Float32, list[tuple[_Rows, FloatArray]]]:
         """Return distance, triangle among all, place in it, and poses of the movers hit by rays."""
         distance, triangle, bary = self._static.hit(origins, directions)
-        triangle[triangle == len(self._static.planes) - 1] = self._nothing
+        triangle[triangle == self._static.count] = self._nothing
         found = []
         reached = meeting(origins, directions, *self._balls(t_s))
         for mover, rows in zip(self._moving.values(), reached, strict=True):
@@ -192,7 +196,8 @@ class _Mesh:
     """A rigid mesh to cast rays at, in its own frame.
 
     Attributes:
-        planes: (T + 1, 4) float64 unit normal n and offset d of the triangles' planes n . p = d,
+        count: T, of the triangles.
+        planes: (4, T + 1) float64 unit normal n and offset d of the triangles' planes n . p = d,
             and last the plane of rays that hit nothing, of which nothing can be computed.
     """
 
@@ -202,10 +207,11 @@ class _Mesh:
         normal = np.cross(b - a, c - a)
         # A triangle without an area is hit by no ray; it must only not divide by zero.
         normal /= np.maximum(np.sqrt(dot(normal, normal)), 1e-300)[:, None]
-        self.planes = np.zeros((len(normal) + 1, 4))
-        self.planes[:-1, :3] = normal
-        self.planes[:-1, 3] = (dot(normal, a) + dot(normal, b) + dot(normal, c)) / 3.0
-        self.planes[-1, 3] = np.nan
+        self.count = len(normal)
+        self.planes = np.zeros((4, self.count + 1))
+        self.planes[:3, :-1] = normal.T
+        self.planes[3, :-1] = (dot(normal, a) + dot(normal, b) + dot(normal, c)) / 3.0
+        self.planes[3, -1] = np.nan
         self._tensor = open3d.core.Tensor.from_numpy
         self._scene: Any = open3d.t.geometry.RaycastingScene(nthreads=1)
         self._scene.add_triangles(
@@ -223,8 +229,8 @@ class _Mesh:
         answer = self._scene.cast_rays(self._tensor(rays), nthreads=1)
         rough = answer["t_hit"].numpy()
         triangle = answer["primitive_ids"].numpy().astype(np.intp)
-        np.minimum(triangle, len(self.planes) - 1, out=triangle)
-        plane = self.planes.take(triangle, axis=0)
+        np.minimum(triangle, self.count, out=triangle)
+        plane = self.planes.take(triangle, axis=1).T
         with np.errstate(divide="ignore", invalid="ignore"):
             distance = (plane[:, 3] - dot(plane, origins)) / dot(plane, directions)
             wrong = ~(np.abs(distance - rough) <= _TRUSTED * rough)
@@ -251,7 +257,7 @@ class _Mover:
 
     def owns(self, triangle: _Rows) -> npt.NDArray[np.bool_]:
         """Return (N,), whether triangles of these numbers are its own."""
-        return (triangle >= self.first) & (triangle < self.first + len(self.mesh.planes) - 1)
+        return (triangle >= self.first) & (triangle < self.first + self.mesh.count)
 
     def centre(self, t_s: float) -> FloatArray:
         """Return the centre (3,) of the ball around it, in the world."""
@@ -287,8 +293,10 @@ def _joined(surfaces: Sequence[Surface], name: str) -> npt.NDArray[Any]:
 
 
 def _with_nothing(rows: _Float32) -> _Float32:
-    """Append the row of a ray that hits nothing."""
-    return np.concatenate([rows, np.zeros((1, rows.shape[1]), dtype=np.float32)])
+    """Append the row of a ray that hits nothing, and return the columns."""
+    columns = np.zeros((rows.shape[1], len(rows) + 1), dtype=np.float32)
+    columns[:, :-1] = rows.T
+    return columns
 
 
 def _of(origins: FloatArray, rows: _Rows) -> FloatArray:

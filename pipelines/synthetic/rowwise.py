@@ -25,10 +25,13 @@ def dot(a: Array, b: Array) -> Array:
 
 
 def turned(T: Array, vectors: Array) -> Array:
-    """Return (N, 3) vectors turned by the rotations of T; N or 1 of each, (., 4, 4) and (., 3)."""
-    return np.stack([dot(T[:, i], vectors) for i in range(3)], axis=1)
+    """Return (N, 3) vectors turned by the rotations of T; N or 1 of each, (., 4, 4) and (., 3).
+
+    They lie component by component in memory, which is also the fastest form to give them in.
+    """
+    return np.stack([dot(T[:, i], vectors) for i in range(3)]).T
 
 
 def turned_back(T: Array, vectors: Array) -> Array:
     """Return (N, 3) vectors turned by the inverses, as `turned`."""
-    return np.stack([dot(T[:, :, i], vectors) for i in range(3)], axis=1)
+    return np.stack([dot(T[:, :, i], vectors) for i in range(3)]).T

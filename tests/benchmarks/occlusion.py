@@ -87,9 +87,35 @@ def near_edge(depth, uv):
     return edge[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)]
 
 
-def measure(make_rig, names, is_compensated, seeds):
+def time_of_image(camera, lidar, t_start_s):
+    """When the LiDAR passes the middle of the camera's view: the cameras are triggered then."""
+    axis = se3.invert(lidar.T_ego_from_lidar)[:3, :3] @ camera.T_ego_from_camera[:3, 2]
+    columns = np.arange(lidar.columns)
+    off = np.angle(np.exp(1j * (lidar.azimuth_rad(columns) - np.arctan2(axis[1], axis[0]))))
+    return t_start_s + float(lidar.time_s(np.argmin(np.abs(off))))
+
+
+@dataclass
+class View:
+    """The M points that both the truth and the correspondences have in one image.
+
+    visible: as the occlusion test has it; reached: the truth; column, ring: of the LiDAR.
+    """
+
+    seed: int
+    lidar: rigs.LidarModel
+    xyz: np.ndarray
+    camera_position: np.ndarray
+    depth: np.ndarray
+    column: np.ndarray
+    ring: np.ndarray
+    visible: np.ndarray
+    reached: np.ndarray
+    at_edge: np.ndarray
+
+
+def views(make_rig, names, is_compensated, seeds):
     rig = make_rig()
-    tallies: defaultdict[str, Tally] = defaultdict(Tally)
     lidar = rig.lidars[0]
     stage = Stage()
     for seed, t_s in tqdm([(seed, t_s) for seed in seeds for t_s in SWEEPS_AT_S], leave=False):
@@ -98,41 +124,51 @@ def measure(make_rig, names, is_compensated, seeds):
             caster, lidar, world.ego, t_s, np.random.default_rng([seed, int(t_s * 10)])
         )
         t_end_s = t_s + lidar.period_s
-        xyz = sweep.xyz
-        if is_compensated:
-            xyz = compensated(sweep, lidar, world.ego, t_end_s)
+        xyz = compensated(sweep, lidar, world.ego, t_end_s) if is_compensated else sweep.xyz
         for camera in (camera for camera in rig.cameras if camera.name in names):
-            t_image_s = t_s + lidar.period_s / 2
+            t_image_s = time_of_image(camera, lidar, t_s)
             T_world_from_camera = world.ego.pose(t_image_s) @ camera.T_ego_from_camera
             t_reference_s = t_end_s if is_compensated else t_image_s
             T_world_from_lidar = world.ego.pose(t_reference_s) @ lidar.T_ego_from_lidar
+            T_camera_from_lidar = np.linalg.inv(T_world_from_camera) @ T_world_from_lidar
             exact = truth.locate(
                 caster, sweep.surface, sweep.object_id, sweep.t_s, camera, world.ego, t_image_s
             )
             image = cameras.take(caster, look, camera, world.ego, t_image_s)
-            reached = np.zeros(len(xyz), dtype=bool)
-            known = np.zeros(len(xyz), dtype=bool)
-            at_edge = np.zeros(len(xyz), dtype=bool)
-            reached[exact.row], known[exact.row] = exact.reached, True
-            at_edge[exact.row] = near_edge(image.depth, exact.uv)
             pairs = correspond(
                 xyz.astype(np.float32),
-                T_camera_from_lidar=se3.invert(T_world_from_camera) @ T_world_from_lidar,
+                T_camera_from_lidar=T_camera_from_lidar,
                 K=camera.K,
                 distortion=camera.distortion,
                 width=camera.width,
                 height=camera.height,
                 policy=Policy(),
             )
-            kept = known[pairs.row]
-            row, depth = pairs.row[kept], pairs.depth[kept]
-            groups = {"all": np.ones(len(row), dtype=bool)}
-            for low, high in pairwise(DISTANCES_M):
-                groups[f"{low} to {high} m"] = (depth >= low) & (depth < high)
-            groups["within 1 px of an edge"] = at_edge[row]
-            groups["elsewhere"] = ~at_edge[row]
-            for group, part in groups.items():
-                tallies[group].add(reached[row][part], pairs.visible[kept][part])
+            row, ours, its = np.intersect1d(pairs.row, exact.row, return_indices=True)
+            yield View(
+                seed=seed,
+                lidar=lidar,
+                xyz=xyz[row],
+                camera_position=np.linalg.inv(T_camera_from_lidar)[:3, 3],
+                depth=pairs.depth[ours],
+                column=sweep.column[row],
+                ring=sweep.ring[row],
+                visible=pairs.visible[ours],
+                reached=exact.reached[its],
+                at_edge=near_edge(image.depth, exact.uv[its]),
+            )
+
+
+def measure(make_rig, names, is_compensated, seeds):
+    tallies: defaultdict[str, Tally] = defaultdict(Tally)
+    for view in views(make_rig, names, is_compensated, seeds):
+        groups = {"all": np.ones(len(view.depth), dtype=bool)}
+        for low, high in pairwise(DISTANCES_M):
+            groups[f"{low} to {high} m"] = (view.depth >= low) & (view.depth < high)
+        groups["within 1 px of an edge"] = view.at_edge
+        groups["elsewhere"] = ~view.at_edge
+        for group, part in groups.items():
+            tallies[group].add(view.reached[part], view.visible[part])
     return {group: tally.shares() for group, tally in tallies.items()}
 
 
