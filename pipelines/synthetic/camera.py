@@ -79,9 +79,10 @@ def take(caster: Caster, look: Look, camera: CameraModel, ego: Trajectory, t_s: 
     step = max(1, _BLOCK_PX // camera.height)
     for first in range(0, camera.width, step):
         columns = np.arange(first, min(first + step, camera.width))
-        colours, depths = _columns(caster, look, camera, ego, t_s, columns, grid[:, columns])
-        rgb[columns] = colours.reshape(len(columns), camera.height, 3)
-        depth[columns] = depths.reshape(len(columns), camera.height)
+        block = slice(first, first + len(columns))
+        colours, depths = _columns(caster, look, camera, ego, t_s, columns, grid[:, block])
+        rgb[block] = colours.reshape(len(columns), camera.height, 3)
+        depth[block] = depths.reshape(len(columns), camera.height)
     return Image(
         rgb=np.ascontiguousarray(rgb.transpose(1, 0, 2)), depth=np.ascontiguousarray(depth.T)
     )
@@ -106,18 +107,21 @@ def _columns(
     else:
         T = (ego.pose(t_s) @ camera.T_ego_from_camera)[None]
         times, origins = t_s, T[0, :3, 3]
-    rays = np.empty((*x.shape, 3))
-    for i in range(3):
-        rays[..., i] = T[:, None, i, 0] * x + T[:, None, i, 1] * y + T[:, None, i, 2]
-    rays = rays.reshape(-1, 3)
+    components = np.empty((3, x.size))
+    for i, component in enumerate(components):
+        component.reshape(x.shape)[:] = T[:, None, i, 0] * x + T[:, None, i, 1] * y
+        component.reshape(x.shape)[:] += T[:, None, i, 2]
+    rays = components.T
     hits = caster.cast(origins, rays, times)
-    length = np.sqrt(x * x + y * y + 1.0).ravel()
-    unit = (rays / length[:, None]).astype(np.float32)
-    reach = np.where(np.isfinite(hits.distance), hits.distance, 0.0)
-    points = origins + reach[:, None] * rays
+    length = np.sqrt(x * x + y * y + 1.0).astype(np.float32).ravel()
+    short = components.astype(np.float32)
+    reach = hits.distance.astype(np.float32)
+    np.copyto(reach, 0.0, where=np.isinf(reach))
+    points = (short * reach).T + origins.astype(np.float32)
+    unit = (short / length).T
     facing = np.abs(dot(hits.normal, unit))
-    focal_px = np.sqrt(camera.K[0, 0] * camera.K[1, 1])
-    footprint = (reach * length / focal_px).astype(np.float32) / np.maximum(facing, _GRAZING)
+    focal_px = np.float32(np.sqrt(camera.K[0, 0] * camera.K[1, 1]))
+    footprint = reach * length / (focal_px * np.maximum(facing, np.float32(_GRAZING)))
     return look.color(hits, points, unit, footprint, float(np.mean(times))), hits.distance
 
 

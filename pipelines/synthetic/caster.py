@@ -120,6 +120,25 @@ class Caster:
         """Return only the (N,) float64 distance of `cast`, bit for bit."""
         return self._first(origins, directions, t_s)[0]
 
+    def blocked(
+        self, object_id: int, origins: FloatArray, direction: FloatArray, t_s: float
+    ) -> npt.NDArray[np.bool_]:
+        """Return (N,), whether one thing stands in the way, however far away.
+
+        Args:
+            object_id: of an actor that moves, or 0 for all that stands.
+            origins: (N, 3) metres, world frame.
+            direction: (3,) of all rays, world frame.
+            t_s: when.
+        """
+        if object_id == 0:
+            return self._static.blocks(origins, direction)
+        mover = self._moving[object_id]
+        T = mover.trajectory.pose(t_s)[None]
+        return mover.mesh.blocks(
+            turned_back(T, origins - T[:, :3, 3]), turned_back(T, direction[None])[0]
+        )
+
     def moved(
         self,
         points: FloatArray,
@@ -223,10 +242,7 @@ class _Mesh:
         self, origins: FloatArray, directions: FloatArray
     ) -> tuple[FloatArray, _Rows, _Float32]:
         """Return distance (N,), triangle (N,) or T for none, and place in it (N, 2)."""
-        rays = np.empty((len(directions), 6), dtype=np.float32)
-        rays[:, :3] = origins
-        rays[:, 3:] = directions
-        answer = self._scene.cast_rays(self._tensor(rays), nthreads=1)
+        answer = self._scene.cast_rays(self._rays(origins, directions), nthreads=1)
         rough = answer["t_hit"].numpy()
         triangle = answer["primitive_ids"].numpy().astype(np.intp)
         np.minimum(triangle, self.count, out=triangle)
@@ -236,6 +252,19 @@ class _Mesh:
             wrong = ~(np.abs(distance - rough) <= _TRUSTED * rough)
         np.copyto(distance, rough, where=wrong)
         return distance, triangle, answer["primitive_uvs"].numpy()
+
+    def blocks(self, origins: FloatArray, direction: FloatArray) -> npt.NDArray[np.bool_]:
+        """Return (N,), whether rays from (N, 3) in one direction hit it."""
+        directions = np.broadcast_to(direction, origins.shape)
+        answer = self._scene.test_occlusions(self._rays(origins, directions), nthreads=1)
+        blocks: npt.NDArray[np.bool_] = answer.numpy()
+        return blocks
+
+    def _rays(self, origins: FloatArray, directions: FloatArray) -> Any:
+        rays = np.empty((len(directions), 6), dtype=np.float32)
+        rays[:, :3] = origins
+        rays[:, 3:] = directions
+        return self._tensor(rays)
 
 
 class _Mover:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .rowwise import dot
+from .rowwise import dot, taken
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -56,12 +56,12 @@ def meeting(
     met = np.flatnonzero(bundles.meet(bundle, centres.take(ball, axis=0), radii.take(ball)))
     rows, ball = _members(bundle[met], ball[met], _BUNDLE, len(ways))
     if origins.ndim == 2:
-        to_centre = _taken(centres, ball) - _taken(origins, rows)
+        to_centre = taken(centres, ball) - taken(origins, rows)
         beyond = _beyond(to_centre, radii.take(ball))
     else:
-        to_centre = _taken(centres - origins, ball)
+        to_centre = taken(centres - origins, ball)
         beyond = _beyond(centres - origins, radii).take(ball)
-    way = _taken(ways, rows)
+    way = taken(ways, rows)
     ahead = dot(way, to_centre.astype(np.float32))
     meets = (ahead > 0.0) & (ahead * ahead >= beyond * dot(way, way))
     meets |= beyond <= 0.0
@@ -143,8 +143,3 @@ def _bundled(origins: FloatArray, ways: Float32Array) -> _Cones:
         axis=axis.astype(np.float64),
         half_angle=np.arccos(np.clip(np.minimum.reduceat(cosine, starts), -1.0, 1.0)),
     )
-
-
-def _taken(vectors: npt.NDArray[np.floating], rows: Rows) -> npt.NDArray[np.floating]:
-    """Return some rows of (N, 3), component by component in memory."""
-    return np.stack([vectors[:, i].take(rows) for i in range(3)]).T

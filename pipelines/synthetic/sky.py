@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .rowwise import power
 from .tiles import CLOUDS
 
 if TYPE_CHECKING:
@@ -49,17 +50,16 @@ class Sky:
 
     def color(self, directions: FloatArray) -> Float32Array:
         """Return the (N, 3) float32 colour in [0, 1] seen along (N, 3) unit directions."""
-        x, y, z = (directions[:, axis].astype(np.float32) for axis in range(3))
+        x, y, z = directions.T.astype(np.float32)
         up = np.maximum(z, np.float32(0.02))
-        place = np.stack([x / (up + np.float32(0.08)), y / (up + np.float32(0.08))], axis=1)
+        place = np.stack([x, y]) / (up + np.float32(0.08))
         blur = np.log2(np.float32(0.004) / (up + np.float32(0.08)))
-        number = np.full(len(z), CLOUDS, dtype=np.int32)
-        share = self._textures.sample(number, place, blur)[:, 0] * np.float32(1.8 / 255.0)
+        share = self._textures.sample(CLOUDS, place.T, blur)[:, 0] * np.float32(1.8 / 255.0)
         share = np.clip(share + self._cover - np.float32(0.55), 0.0, 1.0)
         share *= np.clip(up * np.float32(7.0), 0.0, 1.0)
         fade = np.sqrt(np.clip(z, 0.0, 1.0))
         towards_sun = x * self._to_sun[0] + y * self._to_sun[1] + z * self._to_sun[2]
-        glow = np.clip(towards_sun, 0.0, 1.0) ** 24 * (np.float32(0.3) * (1 - self._overcast))
+        glow = power(np.clip(towards_sun, 0.0, 1.0), 24) * (np.float32(0.3) * (1 - self._overcast))
         glow += np.where(towards_sun > 0.9994, 1.0 - self._overcast, 0.0).astype(np.float32)
         colour = np.empty((len(z), 3), dtype=np.float32)
         for c in range(3):

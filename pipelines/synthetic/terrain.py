@@ -107,7 +107,7 @@ class Road:
 
     def xy(self, s: npt.ArrayLike, d: npt.ArrayLike) -> FloatArray:
         """Return (..., 2) world coordinates of street coordinates."""
-        s, d = np.broadcast_arrays(np.asarray(s, np.float64), np.asarray(d, np.float64))
+        s, d = np.asarray(s, np.float64), np.asarray(d, np.float64)
         heading = self.heading(s)
         # A cubic through points and directions: a chord would cut bends by millimetres.
         cell = np.clip(((s - self._s[0]) / _STEP_M).astype(np.int64), 0, len(self._s) - 2)
@@ -127,7 +127,7 @@ class Road:
 
     def height(self, s: npt.ArrayLike, d: npt.ArrayLike) -> FloatArray:
         """Return the ground's height; on a kerb's front face, that of its top."""
-        s, d = np.broadcast_arrays(np.asarray(s, np.float64), np.asarray(d, np.float64))
+        s, d = np.asarray(s, np.float64), np.asarray(d, np.float64)
         z = self.base(s, d)
         for sign, side in ((1.0, self.left), (-1.0, self.right)):
             beyond = sign * d >= side.kerb_m - 1e-9
@@ -163,7 +163,6 @@ class Road:
 
     def points(self, s: npt.ArrayLike, d: npt.ArrayLike) -> FloatArray:
         """Return (..., 3) world coordinates of the ground at street coordinates."""
-        s, d = np.broadcast_arrays(np.asarray(s, np.float64), np.asarray(d, np.float64))
         return np.concatenate([self.xy(s, d), self.height(s, d)[..., None]], axis=-1)
 
     def upright(self, s: float, d: float, yaw: float = 0.0, lift: float = 0.0) -> FloatArray:

@@ -68,7 +68,7 @@ class Textures:
         self._rows = np.zeros(keys, dtype=np.int32)
         self._shift = np.zeros(keys, dtype=np.int32)
         self._per_m = np.zeros(keys, dtype=np.float32)
-        self._last = np.zeros(len(tiles), dtype=np.int32)
+        self._last = np.zeros(len(tiles), dtype=np.float32)
         self._log_texel = np.array([np.log2(tile.texel_m) for tile in tiles], dtype=np.float32)
         parts: list[npt.NDArray[np.uint8]] = []
         total = 0
@@ -88,31 +88,32 @@ class Textures:
         self._texels = np.concatenate(parts).view(np.uint32).ravel()
 
     def sample(
-        self, number: IntArray, uv: Float32Array, log2_footprint: Float32Array
+        self, number: IntArray | int, uv: Float32Array, log2_footprint: Float32Array
     ) -> npt.NDArray[np.uint8]:
         """Return colours.
 
         Args:
-            number: (N,) of the tile.
+            number: (N,) of the tile, or one for all.
             uv: (N, 2) place, metres.
             log2_footprint: (N,) base-2 logarithm of the size in metres over which to average.
 
         Returns:
             (N, 4) uint8: red, green, blue, zero.
         """
-        number = number.astype(np.int32)
-        level = (log2_footprint - self._log_texel[number] + np.float32(0.5)).astype(np.int32)
-        np.clip(level, 0, self._last[number], out=level)
-        key = number * _LEVELS + level
-        per_m = self._per_m[key]
+        number = np.asarray(number, dtype=np.intp)
+        level = log2_footprint - (self._log_texel.take(number) - np.float32(0.5))
+        np.clip(level, np.float32(0.0), self._last.take(number), out=level)
+        key = level.astype(np.intp)
+        key += number * _LEVELS
+        per_m = self._per_m.take(key)
         column = np.floor(uv[:, 0] * per_m).astype(np.int32)
         row = np.floor(uv[:, 1] * per_m).astype(np.int32)
-        column &= self._columns[key]
-        row &= self._rows[key]
-        row <<= self._shift[key]
+        column &= self._columns.take(key)
+        row &= self._rows.take(key)
+        row <<= self._shift.take(key)
         row += column
-        row += self._offset[key]
-        colour: npt.NDArray[np.uint8] = self._texels[row].view(np.uint8).reshape(-1, 4)
+        row += self._offset.take(key)
+        colour: npt.NDArray[np.uint8] = self._texels.take(row).view(np.uint8).reshape(-1, 4)
         return colour
 
 
