@@ -165,9 +165,12 @@ def test_no_ray_that_meets_a_ball_is_passed_over(shared):
     centres[0], radii[0] = (300.5, 200.1, 2.0), 3.0  # around the origins
     unit = directions / np.linalg.norm(directions, axis=1, keepdims=True)
     needed = supplied = 0
-    for centre, radius, rows in zip(
-        centres, radii, meeting(origins, directions, centres, radii), strict=True
-    ):
+    within = np.where(rng.random(5003) < 0.5, np.inf, rng.uniform(0.0, 100.0, 5003))
+    within /= np.linalg.norm(directions, axis=1)
+    met_within = meeting(origins, directions, within, centres, radii)
+    within *= np.linalg.norm(directions, axis=1)
+    everywhere = meeting(origins, directions, np.full(5003, np.inf), centres, radii)
+    for centre, radius, rows, its in zip(centres, radii, everywhere, met_within, strict=True):
         way = centre - np.broadcast_to(origins, unit.shape)
         along = np.maximum((way * unit).sum(axis=1), 0.0)
         closest = np.linalg.norm(way - along[:, None] * unit, axis=1)
@@ -175,6 +178,10 @@ def test_no_ray_that_meets_a_ball_is_passed_over(shared):
         assert np.isin(met, rows).all()
         assert (np.diff(rows) > 0).all()
         assert closest[rows].max(initial=0.0) < radius + 0.05
+        enters = along - np.sqrt(np.maximum(radius**2 - closest**2, 0.0))
+        assert np.isin(met[enters[met] <= within[met]], its).all()
+        assert np.isin(its, rows).all()
+        assert (enters[its] <= within[its] + 0.3).all()
         needed, supplied = needed + len(met), supplied + len(rows)
     assert needed > 1000
     assert supplied < 1.01 * needed
