@@ -52,7 +52,7 @@ lint: $(INSTALLED)
 .PHONY: bench
 bench: $(INSTALLED)
 	@export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; \
-	for name in correspondences store_read loader many_frames; do \
+	for name in correspondences occlusion occlusion_bound synthetic store_read loader many_frames; do \
 	  echo "== $$name"; $(PY) tests/benchmarks/$$name.py; done
 
 .PHONY: clean
