@@ -72,7 +72,8 @@ def take(caster: Caster, look: Look, camera: CameraModel, ego: Trajectory, t_s: 
         ego: T_world_from_ego.
         t_s: as `exposure_s`.
     """
-    # Column by column, as a rolling shutter exposes them: (W, H) until the end.
+    # Column by column, as a rolling shutter exposes them: (W, H) until the end. Every other one
+    # is upside down until then, so that rays that follow each other are neighbours.
     grid = _slopes(camera.width, camera.height, camera.K.tobytes(), camera.distortion.tobytes())
     rgb = np.empty((camera.width, camera.height, 3), dtype=np.uint8)
     depth = np.empty((camera.width, camera.height), dtype=np.float32)
@@ -83,6 +84,7 @@ def take(caster: Caster, look: Look, camera: CameraModel, ego: Trajectory, t_s: 
         colours, depths = _columns(caster, look, camera, ego, t_s, columns, grid[:, block])
         rgb[block] = colours.reshape(len(columns), camera.height, 3)
         depth[block] = depths.reshape(len(columns), camera.height)
+    rgb[1::2], depth[1::2] = rgb[1::2, ::-1].copy(), depth[1::2, ::-1].copy()
     return Image(
         rgb=np.ascontiguousarray(rgb.transpose(1, 0, 2)), depth=np.ascontiguousarray(depth.T)
     )
@@ -127,8 +129,12 @@ def _columns(
 
 @lru_cache(maxsize=6)  # as many cameras as a rig has, at most
 def _slopes(width: int, height: int, K: bytes, distortion: bytes) -> FloatArray:
-    """Return (2, W, H) float64: X / Z and Y / Z of the rays through the centres of all pixels."""
+    """Return (2, W, H) float64: X / Z and Y / Z of the rays through the centres of all pixels.
+
+    Every other column is upside down.
+    """
     u, v = np.meshgrid(np.arange(width), np.arange(height), indexing="ij")
+    v[1::2] = v[1::2, ::-1].copy()
     uv = np.stack([u.ravel(), v.ravel()], axis=1)
     x, y = slopes(uv, np.frombuffer(K).reshape(3, 3), np.frombuffer(distortion))
     grid = np.stack([x, y]).reshape(2, width, height)

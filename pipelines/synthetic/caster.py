@@ -16,7 +16,7 @@ import numpy.typing as npt
 from simipu.errors import UsageError
 
 from .reach import meeting
-from .rowwise import dot, turned, turned_back
+from .rowwise import dot, taken, turned, turned_back
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,7 +31,7 @@ _Rows = npt.NDArray[np.intp]
 
 _ROUND_S = 0.02
 
-_TRUSTED = 1e-3
+_TRUSTED = np.float32(1e-3)
 """Share of the distance that float64 may correct; more is a triangle seen on its very edge."""
 
 
@@ -161,10 +161,7 @@ class Caster:
         for number, mover in self._moving.items():
             rows = np.flatnonzero(object_id == number)
             if len(rows):
-                before, after = (
-                    mover.trajectory.pose(np.broadcast_to(t, len(object_id))[rows])
-                    for t in (t_from, t_to)
-                )
+                before, after = mover.poses(t_from, rows), mover.poses(t_to, rows)
                 local = turned_back(before, result[rows] - before[:, :3, 3])
                 result[rows] = turned(after, local) + after[:, :3, 3]
         return result
@@ -176,14 +173,14 @@ class Caster:
         distance, triangle, bary = self._static.hit(origins, directions)
         triangle[triangle == self._static.count] = self._nothing
         found = []
-        reached = meeting(origins, directions, *self._balls(t_s))
+        reached = meeting(origins, directions, distance, *self._balls(t_s))
         for mover, rows in zip(self._moving.values(), reached, strict=True):
             if not len(rows):
                 continue
             T_world_from_body = mover.poses(t_s, rows)
             its_distance, its_triangle, its_bary = mover.mesh.hit(
                 turned_back(T_world_from_body, _of(origins, rows) - T_world_from_body[:, :3, 3]),
-                turned_back(T_world_from_body, directions[rows]),
+                turned_back(T_world_from_body, taken(directions, rows)),
             )
             nearer = np.flatnonzero(its_distance < distance[rows])
             its = rows[nearer]
@@ -222,14 +219,14 @@ class _Mesh:
 
     def __init__(self, surface: Surface) -> None:
         open3d = _open3d()
-        a, b, c = (surface.vertices[surface.triangles[:, i]] for i in range(3))
-        normal = np.cross(b - a, c - a)
+        normal = surface.normals()
         # A triangle without an area is hit by no ray; it must only not divide by zero.
         normal /= np.maximum(np.sqrt(dot(normal, normal)), 1e-300)[:, None]
         self.count = len(normal)
         self.planes = np.zeros((4, self.count + 1))
         self.planes[:3, :-1] = normal.T
-        self.planes[3, :-1] = (dot(normal, a) + dot(normal, b) + dot(normal, c)) / 3.0
+        corners = (surface.vertices.take(corner, axis=0) for corner in surface.triangles.T)
+        self.planes[3, :-1] = sum(dot(normal, corner) for corner in corners) / 3.0
         self.planes[3, -1] = np.nan
         self._tensor = open3d.core.Tensor.from_numpy
         self._scene: Any = open3d.t.geometry.RaycastingScene(nthreads=1)
@@ -248,8 +245,9 @@ class _Mesh:
         np.minimum(triangle, self.count, out=triangle)
         plane = self.planes.take(triangle, axis=1).T
         with np.errstate(divide="ignore", invalid="ignore"):
-            distance = (plane[:, 3] - dot(plane, origins)) / dot(plane, directions)
-            wrong = ~(np.abs(distance - rough) <= _TRUSTED * rough)
+            distance = plane[:, 3] - dot(plane, origins)
+            distance /= dot(plane, directions)
+            wrong = ~(np.abs(distance.astype(np.float32) - rough) <= rough * _TRUSTED)
         np.copyto(distance, rough, where=wrong)
         return distance, triangle, answer["primitive_uvs"].numpy()
 
@@ -295,13 +293,13 @@ class _Mover:
         return centre
 
     def poses(self, t_s: float | FloatArray, rows: _Rows) -> FloatArray:
-        """Return T_world_from_body, (M, 4, 4), at the times of some rays."""
+        """Return T_world_from_body, (M, 4, 4), at the times of some rows."""
         if np.ndim(t_s) == 0:
             return np.broadcast_to(self.trajectory.pose(t_s), (len(rows), 4, 4))
         times = np.asarray(t_s)[rows]
         # The rays of a LiDAR's column or of an image's column come one after the other.
         starts = np.concatenate([[True], times[1:] != times[:-1]])
-        poses: FloatArray = self.trajectory.pose(times[starts])[np.cumsum(starts) - 1]
+        poses: FloatArray = self.trajectory.pose(times[starts]).take(np.cumsum(starts) - 1, axis=0)
         return poses
 
 
@@ -329,4 +327,4 @@ def _with_nothing(rows: _Float32) -> _Float32:
 
 
 def _of(origins: FloatArray, rows: _Rows) -> FloatArray:
-    return origins[rows] if origins.ndim == 2 else origins
+    return taken(origins, rows) if origins.ndim == 2 else origins

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .material import DROPOUT, SPECULAR, reflectivity
-from .rowwise import dot
+from .rowwise import dot, power, taken
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -83,11 +83,9 @@ def scan(
     t_column = t_start_s + lidar.time_s(fired)
     T_world_from_lidar = ego.pose(t_column) @ lidar.T_ego_from_lidar
     direction = _unit(azimuth, lidar.elevations_rad)
-    rays: FloatArray = np.empty_like(direction)
-    for i in range(3):
-        rays[..., i] = dot(T_world_from_lidar[:, None, i], direction)
-    rays = rays.reshape(-1, 3)
-    origins = np.repeat(T_world_from_lidar[:, :3, 3], beams, axis=0)
+    components = [dot(T_world_from_lidar[:, None, i], direction) for i in range(3)]
+    rays: FloatArray = np.stack(components).reshape(3, -1).T
+    origins = np.repeat(T_world_from_lidar[:, :3, 3].T, beams, axis=1).T
     t_s = np.repeat(t_column, beams)
     hits = caster.cast(origins, rays, t_s)
 
@@ -100,17 +98,17 @@ def scan(
         returned &= luck >= _loss(hits, strength, facing, lidar.max_range_m)
     rows = np.flatnonzero(returned)
     intensity = strength * _echo(facing, hits.distance, lidar.max_range_m)
-    surface: FloatArray = hits.distance[rows, None] * rays[rows]
-    surface += origins[rows]
+    surface: FloatArray = hits.distance[rows, None] * taken(rays, rows)
+    surface += taken(origins, rows)
     return Sweep(
         ring=(rows % beams).astype(np.int32),
         column=fired[rows // beams].astype(np.int32),
         t_s=t_s[rows],
-        direction=direction.reshape(-1, 3)[rows],
+        direction=direction.reshape(-1, 3).take(rows, axis=0),
         range_m=range_m[rows],
         intensity=np.clip(intensity[rows], 0.0, 1.0).astype(np.float32),
         object_id=hits.object_id[rows],
-        surface=surface,
+        surface=np.ascontiguousarray(surface),
     )
 
 
@@ -142,8 +140,8 @@ def _loss(
     lost the more often, the fainter.
     """
     slant = 1.0 - facing
-    gloss = DROPOUT[hits.material] * (0.35 + 0.65 * slant)
-    gloss += _GLOSS_LOSS * SPECULAR[hits.material] * slant**3
+    gloss = DROPOUT.take(hits.material) * (0.35 + 0.65 * slant)
+    gloss += _GLOSS_LOSS * SPECULAR.take(hits.material) * power(slant, 3)
     near = np.minimum(hits.distance / max_range_m, 1.0)
     signal = strength * np.sqrt(facing) * (1.0 - 0.9 * near**2)
     weak = _WEAK_LOSS / (1.0 + (signal / _FAINT) ** 2)

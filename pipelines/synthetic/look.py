@@ -135,8 +135,8 @@ class Look:
         x, y, z = xyz.T
         along = np.float32(0.8) * x + np.float32(0.6) * y
         up = np.float32(0.8) * y - np.float32(0.6) * x + z
-        shade = self._textures.sample(LARGE_SCALE, np.stack([along, up]).T, blur)[:, 0]
-        shade = shade * np.float32(2.0 / 255.0)
+        texel = self._textures.sample(LARGE_SCALE, np.stack([along, up]).T, blur)
+        shade: Float32Array = texel[:, 0] * np.float32(2.0 / 255.0)
         # What moves would have its shade slide over it.
         shade[object_id > 0] = 1.0
         return shade

@@ -74,7 +74,7 @@ class Trajectory:
             return self._poses(np.asarray(t_s, dtype=np.float64))
         # An image is computed in blocks, and each asks again where everything is.
         time = float(t_s)  # type: ignore[arg-type]
-        if self._latest is None or self._latest[0] != time:
+        if self._latest is None or (self._latest[0] != time and len(self._t_s) > 1):
             pose = self._poses(np.array([time]))[0]
             pose.setflags(write=False)
             self._latest = time, pose

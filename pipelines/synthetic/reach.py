@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,44 +16,39 @@ if TYPE_CHECKING:
     Rows = npt.NDArray[np.intp]
     Float32Array = npt.NDArray[np.float32]
 
-_BUNDLE = 32
+_BUNDLE = 16
 """Rays that follow each other are mostly neighbours: so many are first tested as one cone."""
-
-_SHEAF = 64
-"""And before that, so many bundles as one."""
 
 _SLACK = 3e-6
 """More than what float32 may be wrong by, relative to squares of distances."""
 
-_SLACK_RAD = 2e-3
-"""And, at the cosines of small angles, by its square root."""
-
 
 def meeting(
-    origins: FloatArray, directions: FloatArray, centres: FloatArray, radii: FloatArray
+    origins: FloatArray,
+    directions: FloatArray,
+    within: FloatArray,
+    centres: FloatArray,
+    radii: FloatArray,
 ) -> list[Rows]:
-    """Find the rays that meet each ball.
+    """Find the rays that meet each ball before something else.
 
     Args:
         origins: (N, 3), or (3,) for all.
         directions: (N, 3) of any length but 0.
+        within: (N,) distance to what else they meet, or inf, in units of the directions' lengths.
         centres: (M, 3) of the balls.
         radii: (M,) of the balls.
 
     Returns:
-        M arrays of rows of rays, ascending: all that meet the ball, and some that nearly do.
+        M arrays of rows of rays, ascending: all that do, and some that nearly do.
     """
     if not len(directions) or not len(centres):
         return [np.empty(0, dtype=np.intp) for _ in centres]
     ways = directions.astype(np.float32)
-    bundles = _bundled(origins, ways)
-    sheaves = bundles.grouped()
-    sheaf, ball = (grid.ravel() for grid in np.indices((len(sheaves.apex), len(centres))))
-    met = np.flatnonzero(sheaves.meet(sheaf, centres.take(ball, axis=0), radii.take(ball)))
-    met = met[np.argsort(ball[met], kind="stable")]
-    bundle, ball = _members(sheaf[met], ball[met], _SHEAF, len(bundles.apex))
-    met = np.flatnonzero(bundles.meet(bundle, centres.take(ball, axis=0), radii.take(ball)))
-    rows, ball = _members(bundle[met], ball[met], _BUNDLE, len(ways))
+    ball, bundle = np.nonzero(_cones_meet(origins, ways, centres, radii))
+    rows = bundle[:, None] * _BUNDLE + np.arange(_BUNDLE)
+    inside = rows < len(directions)
+    ball, rows = np.repeat(ball, _BUNDLE)[inside.ravel()], rows[inside]
     if origins.ndim == 2:
         to_centre = taken(centres, ball) - taken(origins, rows)
         beyond = _beyond(to_centre, radii.take(ball))
@@ -63,9 +57,13 @@ def meeting(
         beyond = _beyond(centres - origins, radii).take(ball)
     way = taken(ways, rows)
     ahead = dot(way, to_centre.astype(np.float32))
-    meets = (ahead > 0.0) & (ahead * ahead >= beyond * dot(way, way))
-    meets |= beyond <= 0.0
-    return np.split(rows[meets], np.searchsorted(ball[meets], np.arange(1, len(centres))))
+    squared = dot(way, way)
+    # Of the ray's part inside the ball, half the length.
+    half = ahead * ahead - beyond * squared
+    meets = np.flatnonzero(((ahead > 0.0) & (half >= 0.0)) | (beyond <= 0.0))
+    rows, ball, enters = rows[meets], ball[meets], ahead[meets] - np.sqrt(half[meets])
+    nearer = within.take(rows) * squared[meets] * (1.0 + _SLACK) >= enters * (1.0 - _SLACK)
+    return np.split(rows[nearer], np.searchsorted(ball[nearer], np.arange(1, len(centres))))
 
 
 def _beyond(to_centre: FloatArray, radii: FloatArray) -> Float32Array:
@@ -74,72 +72,38 @@ def _beyond(to_centre: FloatArray, radii: FloatArray) -> Float32Array:
     return ((1.0 - _SLACK) * squared - radii**2).astype(np.float32)
 
 
-def _members(group: Rows, ball: Rows, size: int, count: int) -> tuple[Rows, Rows]:
-    """Return the members of groups of some size, of which there are so many, each with its ball."""
-    member = group[:, None] * size + np.arange(size)
-    inside = member < count
-    return member[inside], np.repeat(ball, size)[inside.ravel()]
+def _cones_meet(
+    origins: FloatArray, ways: Float32Array, centres: FloatArray, radii: FloatArray
+) -> npt.NDArray[np.bool_]:
+    """Return (M, B): whether each ball may meet a cone around each bundle of rays.
 
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Cones:
-    """Cones that each hold some rays: (B, 3) float64 apex and axis, (B,) the others.
-
-    The rays start within a distance `spread` of the apex.
+    A cone opens by an angle of which `cosine` and `sine` are known; seen from its apex, a point is
+    so far `ahead` along the axis and so far `aside`; its distance from the cone follows.
     """
-
-    apex: FloatArray
-    spread: FloatArray
-    axis: FloatArray
-    half_angle: FloatArray
-
-    def grouped(self) -> _Cones:
-        """Return cones that each hold `_SHEAF` of these."""
-        starts = np.arange(0, len(self.apex), _SHEAF)
-        group = np.arange(len(self.apex)) // _SHEAF
-        middle = (starts + np.minimum(starts + _SHEAF, len(self.apex)) - 1) // 2
-        axis, apex = self.axis[middle], self.apex[middle]
-        away = self.apex - apex[group]
-        turn = np.arccos(np.clip(dot(self.axis, axis[group]), -1.0, 1.0))
-        return _Cones(
-            apex=apex,
-            spread=np.maximum.reduceat(np.sqrt(dot(away, away)) + self.spread, starts),
-            axis=axis,
-            half_angle=np.maximum.reduceat(turn + self.half_angle, starts),
-        )
-
-    def meet(self, cone: Rows, centres: FloatArray, radii: FloatArray) -> npt.NDArray[np.bool_]:
-        """Return (P,), whether cones of these numbers, (P,), may meet balls (P, 3), (P,)."""
-        to_centre = centres - self.apex.take(cone, axis=0)
-        distance = np.sqrt(dot(to_centre, to_centre))
-        reach = radii + self.spread.take(cone)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            cosine = dot(to_centre, self.axis.take(cone, axis=0)) / distance
-            off_axis = np.arccos(np.clip(cosine, -1.0, 1.0))
-            seen_under = np.arcsin(np.clip(reach / distance, 0.0, 1.0))
-        meets: npt.NDArray[np.bool_] = (
-            off_axis <= self.half_angle.take(cone) + seen_under + _SLACK_RAD
-        )
-        meets |= distance <= reach
-        return meets
-
-
-def _bundled(origins: FloatArray, ways: Float32Array) -> _Cones:
     starts = np.arange(0, len(ways), _BUNDLE)
     size = np.diff(np.append(starts, len(ways)))
     middle = starts + size // 2
     length = np.sqrt(dot(ways, ways))
-    axis = ways[middle] / length[middle, None]
-    cosine = dot(ways, np.repeat(axis.T, size, axis=1).T) / length
+    axis = taken(ways, middle) / length[middle, None]
+    off_axis = dot(ways, np.repeat(axis.T, size, axis=1).T) / length
+    cosine = np.minimum.reduceat(off_axis, starts) - np.float32(_SLACK)
+    sine = np.sqrt(np.maximum(np.float32(1.0) - cosine * cosine, 0.0))
+    # Counted from one of the rays' origins: float32 is exact enough for what is near.
+    near = origins[0] if origins.ndim == 2 else origins
+    reach = radii.astype(np.float32)[:, None]
+    to_centre = (centres - near).astype(np.float32)[:, None]
     if origins.ndim == 2:
-        apex = origins[starts]
+        apex = taken(origins, starts)
         away = origins - np.repeat(apex.T, size, axis=1).T
-        spread = np.sqrt(np.maximum.reduceat(dot(away, away), starts))
-    else:
-        apex, spread = np.tile(origins, (len(starts), 1)), np.zeros(len(starts))
-    return _Cones(
-        apex=apex,
-        spread=spread,
-        axis=axis.astype(np.float64),
-        half_angle=np.arccos(np.clip(np.minimum.reduceat(cosine, starts), -1.0, 1.0)),
-    )
+        reach = reach + np.sqrt(np.maximum.reduceat(dot(away, away), starts)).astype(np.float32)
+        to_centre = to_centre - (apex - near).astype(np.float32)
+    ahead = dot(to_centre, axis)
+    squared = dot(to_centre, to_centre)
+    squared *= np.float32(1.0 - _SLACK)
+    aside = np.sqrt(np.maximum(squared - ahead * ahead, np.float32(0.0)))
+    aside *= cosine
+    ahead *= sine
+    aside -= ahead
+    meets: npt.NDArray[np.bool_] = aside <= reach * np.float32(1.0 + _SLACK)
+    meets |= cosine <= 0.0
+    return meets

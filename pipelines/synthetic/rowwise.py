@@ -25,8 +25,12 @@ def dot(a: Array, b: Array) -> Array:
 
 
 def taken(vectors: Array, rows: npt.NDArray[np.intp]) -> Array:
-    """Return some rows of (N, 3), component by component in memory."""
-    return np.stack([vectors[:, i].take(rows) for i in range(vectors.shape[1])]).T
+    """Return some rows of (N, 3), in memory component by component if the vectors are."""
+    if vectors.flags.c_contiguous:
+        chosen: Array = vectors.take(rows, axis=0)
+        return chosen
+    columns: Array = np.stack([vectors[:, i].take(rows) for i in range(vectors.shape[1])])
+    return columns.T
 
 
 def power(base: Array, exponent: int) -> Array:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,8 +75,10 @@ class ActorShadows:
 
     def __init__(self, world: World, caster: Caster) -> None:
         self._actors, self._caster, self._to_sun = world.actors, caster, world.to_sun
-        # Where a shadow falls for every metre of height.
-        self._fall = -world.to_sun[:2] / world.to_sun[2]
+        size_m = np.array([actor.size_m for actor in world.actors]).reshape(-1, 3)
+        self._half_m = 0.5 * np.hypot(size_m[:, 0], size_m[:, 1]) + 0.5
+        # Where the middle of each one's shadow falls.
+        self._falls = -0.5 * size_m[:, 2:] * (world.to_sun[:2] / world.to_sun[2])
 
     def below(
         self, points: Float32Array, lit: Float32Array, eye: Float32Array, t_s: float
@@ -94,20 +95,15 @@ class ActorShadows:
             (N,) float32 share of the sky's light and (N,) float32 share of the sun.
         """
         ambient, sun = np.ones_like(lit), lit.copy()
-        low, high = points[:, :2].min(axis=0), points[:, :2].max(axis=0)
-        for actor in self._actors:
-            T = actor.trajectory.pose(t_s)
-            if math.dist(T[:2, 3], eye[:2]) > _FARTHEST_M:
-                continue
-            radius = 0.5 * math.hypot(actor.size_m[0], actor.size_m[1]) + 0.5
-            near = _within(points, low, high, T[:2, 3], np.array([radius, radius]))
-            if len(near):
-                left = _sky_left(actor, T, points[near, 0], points[near, 1])
-                ambient[near] = np.minimum(ambient[near], left)
+        poses = [actor.trajectory.pose(t_s) for actor in self._actors]
+        for k in self._near(np.array([T[:2, 3] for T in poses]).reshape(-1, 2), points, eye):
+            actor, T, half, fall = self._actors[k], poses[k], self._half_m[k], self._falls[k]
+            near = _within(points, T[:2, 3], half)
+            left = _sky_left(actor, T, points[near, 0], points[near, 1])
+            ambient[near] = np.minimum(ambient[near], left)
             if actor.surface is None:
                 continue
-            half = 0.5 * actor.size_m[2] * self._fall
-            near = _within(points, low, high, T[:2, 3] + half, radius - 0.2 + np.abs(half))
+            near = _within(points, T[:2, 3] + fall, half + np.abs(fall))
             near = near[lit[near] > 0.0]
             if len(near):
                 origins = points[near] + np.array([0.0, 0.0, _LIFT_M])
@@ -115,17 +111,24 @@ class ActorShadows:
                 sun[near[blocked]] = 0.0
         return ambient, sun
 
+    def _near(
+        self, centres: FloatArray, points: Float32Array, eye: Float32Array
+    ) -> npt.NDArray[np.intp]:
+        """Return the numbers of the actors, at (A, 2), that may darken any of the points."""
+        flat = points[:, :2]
+        shaded, half = centres + self._falls, self._half_m[:, None] + np.abs(self._falls)
+        # Its contact shadow is beside that place by as much as the shadow is long.
+        half += np.abs(self._falls)
+        near = ((shaded + half >= flat.min(axis=0)) & (shaded - half <= flat.max(axis=0))).all(1)
+        near &= np.hypot(*(centres - eye[:2]).T) <= _FARTHEST_M
+        return np.flatnonzero(near)
+
 
 def _within(
-    points: Float32Array,
-    low: Float32Array,
-    high: Float32Array,
-    centre: FloatArray,
-    half: FloatArray,
+    points: Float32Array, centre: FloatArray, half: float | FloatArray
 ) -> npt.NDArray[np.intp]:
-    """Return the rows of points within a level rectangle; low and high are bounds of all."""
-    if (centre + half < low).any() or (centre - half > high).any():
-        return np.empty(0, dtype=np.intp)
+    """Return the rows of points within a level rectangle around a centre."""
+    half = np.broadcast_to(half, 2)
     x, y = (np.abs(points[:, k] - np.float32(centre[k])) < np.float32(half[k]) for k in (0, 1))
     return np.flatnonzero(x & y)
 

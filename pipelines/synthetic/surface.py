@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .rowwise import dot
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,11 +58,22 @@ class Surface:
         chosen = (self.material == material)[:, None]
         return dataclasses.replace(self, tint=np.where(chosen, colour, self.tint))
 
+    def normals(self) -> FloatArray:
+        """Return (T, 3) normals of the triangles, whose lengths are twice the areas."""
+        columns = np.ascontiguousarray(self.vertices.T)
+        corners = self.triangles.T.astype(np.intp)
+        a, b, c = (columns.take(corner, axis=1) for corner in corners)
+        b -= a
+        c -= a
+        normal: FloatArray = np.stack(
+            [b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]]
+        )
+        return normal.T
+
     def without_slivers(self) -> Surface:
         """Return the surface without the triangles that have no area, and so no normal."""
-        corners = self.vertices[self.triangles]
-        normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-        keep = (normal * normal).sum(axis=1) > _LEAST_AREA_M2**2
+        normal = self.normals()
+        keep = dot(normal, normal) > _LEAST_AREA_M2**2
         return dataclasses.replace(
             self,
             triangles=self.triangles[keep],

@@ -92,7 +92,8 @@ def test_one_folder_holds_no_second_data_set_until_told_to_overwrite(made, tmp_p
     refused = prep(*command(out))
     assert refused.exit_code == 2
     assert "--overwrite" in refused.stderr
-    assert "truth was generated here" in refused.stderr
+    assert "other options (" in refused.stderr
+    assert "truth) was generated here" in refused.stderr
     replaced = prep(*command(out, "--overwrite", "--workers", 1))
     assert replaced.exit_code == 0, replaced.output
     assert contents(out) == contents(made[0])
@@ -105,6 +106,10 @@ def test_one_folder_holds_no_second_data_set_until_told_to_overwrite(made, tmp_p
         (["--cameras", "image_2,left"], "no camera 'left'"),
         (["--cameras", ""], "no camera ''"),
         (["--beams", "1"], "beams is 1"),
+        (["--beams", "65"], "only 64 beams"),
+        (["--frames", "91"], "at most 90 --frames"),
+        (["--no-sweeps"], "--no-sweeps"),
+        (["--seed", "4294967296"], "--seed"),
         (["--image-scale", "0"], "image_scale is 0"),
         (["--scenes", "0"], "--scenes"),
         (["--layout", "foo"], "--layout"),
@@ -200,6 +205,6 @@ def test_a_signal_says_how_far_it_is_and_how_to_go_on(made, tmp_path, number, wo
     assert "Traceback" not in errors
     refused = prep(*command(out))
     assert refused.exit_code == 2
-    assert "another frames" in refused.stderr
+    assert "other options (frames) was generated here" in refused.stderr
     assert prep(*command(out, "--overwrite", "--workers", 1)).exit_code == 0
     assert contents(out) == contents(made[0])

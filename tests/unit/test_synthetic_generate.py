@@ -1,9 +1,11 @@
 """Generating unit by unit: where it may write, what it repeats, what it leaves behind."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
+from math import ceil
 
 import pytest
 
@@ -14,6 +16,7 @@ from simipu.pipelines.synthetic.files import truth_folder, write_file
 from simipu.pipelines.synthetic.generate import Unit, generate
 from simipu.pipelines.synthetic.layouts import LAYOUTS, make_writer
 from simipu.pipelines.synthetic.options import Options
+from simipu.pipelines.synthetic.world import LONGEST_S
 from simipu.store import lock
 
 
@@ -103,7 +106,7 @@ def test_other_options_are_named_and_need_overwrite(run, tmp_path, begun):
     else:
         run()
     before = contents(tmp_path / "world")
-    with pytest.raises(UsageError, match=r"another image_scale, seed was .*(?s:.*)--overwrite"):
+    with pytest.raises(UsageError, match=r"other options \(image_scale, seed\) was .*(?s:.*)--overwrite"):
         run(seed=2, image_scale=0.5)
     assert contents(tmp_path / "world") == before
     fresh = contents(run(root=tmp_path / "fresh", seed=2, scenes=1))
@@ -132,9 +135,23 @@ def test_killed_while_it_clears_another_the_same_command_goes_on(run, tmp_path, 
     with pytest.raises(IncompleteError):
         run(seed=2, overwrite=True)
     monkeypatch.setattr(destination, "_remove", remove)
-    with pytest.raises(UsageError, match="another scenes, seed"):
+    with pytest.raises(UsageError, match=r"other options \(scenes, seed\)"):
         run(seed=2)
     assert contents(run(seed=2, overwrite=True)) == fresh
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_marks_that_outlive_their_data_set_do_not_count(run, tmp_path, overwrite):
+    """As after ``rm -r world/*``, which leaves the hidden folder with the marks."""
+    whole = contents(run(root=tmp_path / "whole"))
+    with pytest.raises(IncompleteError):
+        run(stop_at=Unit(1, 1))
+    for path in (tmp_path / "world").glob("[!.]*"):
+        shutil.rmtree(path)
+    assert list((tmp_path / "world").rglob("000001"))
+    root = run(overwrite=overwrite)
+    assert len(run.written) == 6
+    assert contents(root) == whole
 
 
 @pytest.mark.parametrize("name", ["other.txt", "training/a.png", "truth/mine.txt"])
@@ -186,16 +203,18 @@ write_file(Path({str(path)!r}), "half")
     assert {p.name: p.read_text() for p in path.parent.iterdir()} == {"a.txt": "whole"}
 
 
-@pytest.mark.parametrize("workers", [1, 2, 3])
-@pytest.mark.parametrize("scenes", [1, 2, 5])
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
+@pytest.mark.parametrize("scenes", [1, 2, 5, 7])
 def test_tasks_are_whole_scenes_but_for_those_that_would_leave_workers_idle(workers, scenes):
     units = [Unit(s, f) for s in range(scenes) for f in range(10) if (s, f) != (0, 3)]
     parts = module._in_parts(units, workers)
     assert [unit for part in parts for unit in part] == units
     whole = scenes - scenes % workers
     assert [part[0].scene for part in parts[:whole]] == list(range(whole))
-    assert len(parts) - whole == (scenes - whole) * workers
-    assert max(map(len, parts[whole:]), default=0) <= 10 // workers + 1
+    left = scenes - whole
+    each = ceil(workers / max(left, 1))
+    assert len(parts) - whole == left * each
+    assert max(map(len, parts[whole:]), default=0) <= 10 // each + 1
     assert all(len({unit.scene for unit in part}) == 1 for part in parts)
 
 
@@ -206,6 +225,10 @@ def test_tasks_are_whole_scenes_but_for_those_that_would_leave_workers_idle(work
         ({"scenes": 0}, "scenes is 0"),
         ({"frames": -1}, "frames is -1"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**32}, r"seed is 4,294,967,296(?s:.*)at most 4,294,967,295"),
+        ({"sweeps": False}, "kitti has no sweeps between keyframes"),
+        ({"beams": 65}, r"velodyne has only 64 beams, not 65(?s:.*)--beams"),
+        ({"columns": 16_385}, r"16,385 columns(?s:.*)at most 16,384"),
         ({"beams": 1}, "beams is 1"),
         ({"image_scale": float("nan")}, "image_scale is nan"),
         ({"cameras": ()}, "cameras is empty"),
@@ -218,6 +241,48 @@ def test_wrong_options_say_what_is_right(tmp_path, wrong, message):
         make_writer(
             tmp_path, Options(**{"layout": "kitti", "scenes": 1, "frames": 1, "seed": 1, **wrong})
         )
+
+
+MOST_FRAMES = {"kitti": 90, "kitti-raw": 900, "nuscenes": 180, "waymo-v1": 900, "waymo-v2": 900}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_scenes_that_no_street_can_hold_are_refused_before_anything_is_written(tmp_path, layout):
+    if layout == "waymo-v1":
+        pytest.importorskip("waymo_open_dataset")
+    if layout == "waymo-v2":
+        pytest.importorskip("pyarrow")
+    most = MOST_FRAMES[layout]
+    options = {"layout": layout, "scenes": 1, "seed": 1}
+    for frames, asked_s in ((most, []), (most + 1, None)):
+        root = tmp_path / "world"
+        if asked_s is None:
+            message = rf"{most + 1} --frames of {layout}(?s:.*)most {most} --frames(?s:.*)--scenes"
+            with pytest.raises(UsageError, match=message):
+                generate(root, Options(frames=frames, **options))
+            assert not root.exists()
+            continue
+
+        class Asked(Exception):  # noqa: N818 - nothing went wrong
+            pass
+
+        def stage(seed, scene, duration_s, asked_s=asked_s):
+            asked_s.append(duration_s)
+            raise Asked
+
+        writer = make_writer(root, Options(frames=frames, **options))
+        with pytest.raises(Asked):
+            writer.write(writer.units[0], stage)
+        assert LONGEST_S - 1.0 < asked_s[0] <= LONGEST_S
+
+
+@pytest.mark.parametrize("layout", ["nuscenes", "waymo-v1", "waymo-v2"])
+def test_beams_that_the_rig_does_not_have_are_refused_before_anything_is_written(tmp_path, layout):
+    with pytest.raises(UsageError, match=r"has only \d+ beams, not 65"):
+        generate(
+            tmp_path / "world", Options(layout=layout, scenes=1, frames=1, seed=1, beams=65)
+        )
+    assert not (tmp_path / "world").exists()
 
 
 def test_every_entry_of_a_layout_is_below_its_root():

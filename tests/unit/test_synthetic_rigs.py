@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from simipu.errors import UsageError
 from simipu.geometry.projection import project
 from simipu.geometry.se3 import is_rigid
 from simipu.pipelines.synthetic import rigs
@@ -170,3 +171,13 @@ def test_less_of_everything(make):
         u, v, _ = big.K @ [x, y, 1]
         expected = np.array([u + 0.5, v + 0.5]) / 2 - 0.5
         np.testing.assert_allclose((camera.K @ [x, y, 1])[:2], expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("make", [rigs.kitti, rigs.nuscenes, rigs.waymo])
+def test_more_than_there_is_is_refused(make):
+    beams = len(make().lidars[0].elevations_rad)
+    assert len(make(beams=beams).lidars[0].elevations_rad) == beams
+    with pytest.raises(UsageError, match=f"only {beams} beams, not {beams + 1}"):
+        make(beams=beams + 1)
+    with pytest.raises(UsageError, match="20,000 columns"):
+        make(columns=20_000)
