@@ -37,11 +37,12 @@ _CONVERTERS = {"kitti": "kitti", "kitti-raw": "kitti-raw"}
     type=click.IntRange(min=1),
     default=10,
     show_default=True,
-    help="Frames of each scene; of nuScenes, keyframes.",
+    help="Frames of each scene; of nuScenes, keyframes. A scene lasts 90 s at most: that is 90 of "
+    "kitti, 180 of nuscenes, 900 of the others.",
 )
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=click.IntRange(0, 2**32 - 1),
     default=0,
     show_default=True,
     help="Another seed is another set of worlds.",

@@ -23,13 +23,8 @@ def generated(root: Path, **options) -> tuple[Path, Options]:
     return root, made
 
 
-def kitti_rig(options: Options) -> rigs.Rig:
-    return rigs.kitti(
-        image_scale=options.image_scale,
-        beams=options.beams,
-        columns=options.columns,
-        noise=options.noise,
-    )
+def kitti_rig(options: Options) -> rigs.KittiRig:
+    return options.rig(rigs.kitti)
 
 
 def truth_of(root: Path, scene: int, frame: int) -> truth.FrameTruth:

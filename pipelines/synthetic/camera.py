@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,14 +14,16 @@ from simipu.geometry.camera import max_radius
 from .rowwise import dot
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy.typing as npt
 
     from simipu.records import FloatArray
 
-    from .caster import Caster
+    from .caster import Caster, Hits
     from .look import Look
     from .motion import Trajectory
-    from .rigs import CameraModel
+    from .sensors import CameraModel
 
 _BLOCK_PX = 1 << 15
 """Pixels that are computed at a time: few enough for what is in work to stay in the cache."""
@@ -78,10 +80,13 @@ def take(caster: Caster, look: Look, camera: CameraModel, ego: Trajectory, t_s: 
     rgb = np.empty((camera.width, camera.height, 3), dtype=np.uint8)
     depth = np.empty((camera.width, camera.height), dtype=np.float32)
     step = max(1, _BLOCK_PX // camera.height)
+    middle_s = t_s + camera.readout_s / 2.0
+    eye = (ego.pose(middle_s) @ camera.T_ego_from_camera)[:3, 3]
+    shade = partial(look.color, eye=eye, t_s=middle_s)
     for first in range(0, camera.width, step):
         columns = np.arange(first, min(first + step, camera.width))
         block = slice(first, first + len(columns))
-        colours, depths = _columns(caster, look, camera, ego, t_s, columns, grid[:, block])
+        colours, depths = _columns(caster, shade, camera, ego, t_s, columns, grid[:, block])
         rgb[block] = colours.reshape(len(columns), camera.height, 3)
         depth[block] = depths.reshape(len(columns), camera.height)
     rgb[1::2], depth[1::2] = rgb[1::2, ::-1].copy(), depth[1::2, ::-1].copy()
@@ -92,7 +97,7 @@ def take(caster: Caster, look: Look, camera: CameraModel, ego: Trajectory, t_s: 
 
 def _columns(
     caster: Caster,
-    look: Look,
+    shade: Callable[[Hits, FloatArray, FloatArray, FloatArray], npt.NDArray[np.uint8]],
     camera: CameraModel,
     ego: Trajectory,
     t_s: float,
@@ -124,7 +129,7 @@ def _columns(
     facing = np.abs(dot(hits.normal, unit))
     focal_px = np.float32(np.sqrt(camera.K[0, 0] * camera.K[1, 1]))
     footprint = reach * length / (focal_px * np.maximum(facing, np.float32(_GRAZING)))
-    return look.color(hits, points, unit, footprint, float(np.mean(times))), hits.distance
+    return shade(hits, points, unit, footprint), hits.distance
 
 
 @lru_cache(maxsize=6)  # as many cameras as a rig has, at most

@@ -75,11 +75,13 @@ def begin(root: Path, options: Options, *, overwrite: bool) -> bool:
             return True
         if not overwrite:
             raise UsageError(
-                f"a data set with another {', '.join(other)} was generated here",
+                f"a data set with other options ({', '.join(other)}) was generated here",
                 where=root,
                 fix=_ANOTHER,
             )
         _clear(root, made)
+    else:  # marks may have outlived what they were made for: the marker is not hidden, they are
+        _remove_marks(root)
     write_file(root / MARKER, _as_json(_describe(options), complete=False))
     return True
 

@@ -14,7 +14,8 @@ from .material import NUMBER
 if TYPE_CHECKING:
     from .surface import FloatArray, Surface
 
-_PLATES = 3
+_PLATES_OF_A_HULL = 3
+_FIGURES = 910  # purpose of random numbers
 _PALETTE = (
     (0.92, 0.92, 0.93),
     (0.78, 0.79, 0.80),
@@ -65,7 +66,7 @@ class Garage:
         if large and rng.random() < 0.2:
             name = str(rng.choice(["lorry", "bus"]))
         tint = np.array(_PALETTE[int(rng.integers(len(_PALETTE)))]) * rng.uniform(0.9, 1.05)
-        hull = _hull(name, int(rng.integers(_PLATES)))
+        hull = _hull(name, int(rng.integers(_PLATES_OF_A_HULL)))
         painted = hull.surface.repainted(NUMBER["car_paint"], np.clip(tint, 0.0, 1.0))
         return dataclasses.replace(hull, surface=painted)
 
@@ -110,6 +111,7 @@ def _hull(name: str, plate: int) -> Body:
 @functools.cache
 def _figure(kind: str, number: int) -> Surface:
     if kind == "cycling":
-        return people.cyclist(np.random.default_rng([number, 2]))
+        return people.cyclist(np.random.default_rng([number, 2, 0, 0, _FIGURES]))
     walking = kind == "walking"
-    return people.pedestrian(np.random.default_rng([number, int(walking)]), walking=walking)
+    rng = np.random.default_rng([number, int(walking), 0, 0, _FIGURES])
+    return people.pedestrian(rng, walking=walking)

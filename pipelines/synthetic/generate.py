@@ -179,7 +179,8 @@ def _keeping_freed_memory(workers: int) -> Iterator[None]:
 def _in_parts(units: Sequence[Unit], workers: int) -> list[tuple[Unit, ...]]:
     """Cut the units into tasks: scenes, so that each world is made once.
 
-    The scenes that would leave workers idle at the end are cut into one part for each worker.
+    The scenes left over, which would leave workers idle at the end, are cut into parts, as many
+    of each as it takes to have one for every worker.
     """
     scenes = [
         tuple(unit for unit in units if unit.scene == scene)
@@ -187,8 +188,9 @@ def _in_parts(units: Sequence[Unit], workers: int) -> list[tuple[Unit, ...]]:
     ]
     whole = len(scenes) - len(scenes) % workers
     parts = scenes[:whole]
-    for own in scenes[whole:]:
-        size = -(-len(own) // workers)
+    left = scenes[whole:]
+    for own in left:
+        size = -(-len(own) // -(-workers // len(left)))
         parts += [own[start : start + size] for start in range(0, len(own), size)]
     return parts
 

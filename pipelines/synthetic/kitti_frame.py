@@ -10,7 +10,8 @@ import numpy as np
 from PIL import Image
 
 from . import camera as camera_model
-from . import lidar, truth
+from . import lidar, truth, visibility
+from .rowwise import transformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from simipu.records import FloatArray
 
     from .generate import Scenery
-    from .rigs import CameraModel, LidarModel
+    from .sensors import CameraModel, LidarModel
 
 _PNG_LEVEL = 1
 """Of zlib. A level of 6 takes two to three times as long, for files a fifth smaller."""
@@ -75,7 +76,7 @@ def observe(
     }
     truths = {}
     for name, camera in cameras.items() if with_truth else ():
-        truths[name] = truth.locate(
+        truths[name] = visibility.locate(
             scenery.caster,
             sweep.surface,
             sweep.object_id,
@@ -121,14 +122,11 @@ def write_truth(
         T_frame_from_world: (4, 4) float64, to the frame in which to give the points.
     """
     sweep = moment.sweep
-    x, y, z = sweep.surface.T
-    # Written out: the last bits of a BLAS product depend on its number of threads.
-    surface = [row[0] * x + row[1] * y + row[2] * z + row[3] for row in T_frame_from_world[:3]]
     truth.write(
         folder,
         object_id=sweep.object_id,
         t_ns=start_ns + np.round(sweep.t_s * 1e9).astype(np.int64),
-        surface=np.stack(surface, axis=1),
+        surface=transformed(T_frame_from_world, sweep.surface),
         cameras=moment.truths,
         depth={name: image.depth for name, image in moment.images.items()},
     )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from simipu.records import FloatArray
 
-    from .rigs import CameraModel
+    from .sensors import CameraModel
     from .world import Actor
 
 TYPES = {

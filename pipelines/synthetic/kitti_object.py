@@ -52,12 +52,8 @@ class KittiObjectWriter:
             )
         self._root = root
         self._options = options
-        self._rig = rigs.kitti(
-            image_scale=options.image_scale,
-            beams=options.beams,
-            columns=options.columns,
-            noise=options.noise,
-        )
+        self._rig = options.rig(rigs.kitti)
+        self._duration_s = options.duration_s(SPACING_S)
         chosen = options.chosen_cameras(tuple(CAMERAS), ("image_2",))
         self._cameras = {name: self._rig.cameras[CAMERAS[name]] for name in chosen}
         self.units = [Unit(s, f) for s in range(options.scenes) for f in range(options.frames)]
@@ -65,8 +61,7 @@ class KittiObjectWriter:
     def write(self, unit: Unit, stage: Stage) -> None:
         """Write one frame."""
         options, scanner = self._options, self._rig.lidars[0]
-        duration_s = options.frames * SPACING_S
-        scenery = stage(options.seed, unit.scene, duration_s)
+        scenery = stage(options.seed, unit.scene, self._duration_s)
         exposure_s = unit.frame * SPACING_S
         moment = kitti_frame.observe(
             scenery,

@@ -79,12 +79,8 @@ class KittiRawWriter:
             )
         self._root = root
         self._options = options
-        self._rig = rigs.kitti(
-            image_scale=options.image_scale,
-            beams=options.beams,
-            columns=options.columns,
-            noise=options.noise,
-        )
+        self._rig = options.rig(rigs.kitti)
+        self._duration_s = options.duration_s(self._rig.lidars[0].period_s)
         chosen = options.chosen_cameras(CAMERAS, ("image_02", "image_03"))
         self._cameras = {name: self._rig.cameras[CAMERAS.index(name)] for name in chosen}
         self.units = [Unit(s, f) for s in range(options.scenes) for f in range(options.frames)]
@@ -92,7 +88,7 @@ class KittiRawWriter:
     def write(self, unit: Unit, stage: Stage) -> None:
         """Write one frame of a drive."""
         options, scanner = self._options, self._rig.lidars[0]
-        scenery = stage(options.seed, unit.scene, options.frames * scanner.period_s)
+        scenery = stage(options.seed, unit.scene, self._duration_s)
         ego = scenery.world.ego
         times = self._times(unit)
         moment = kitti_frame.observe(
@@ -155,8 +151,7 @@ class KittiRawWriter:
 
     def _start_ns(self, scene: int) -> int:
         """Return when the time 0 of a drive's world is."""
-        scanner = self._rig.lidars[0]
-        seconds = (self._options.frames * scanner.period_s + _BETWEEN_DRIVES_S) * scene
+        seconds = (self._duration_s + _BETWEEN_DRIVES_S) * scene
         return (_MORNING - _EPOCH) // timedelta(microseconds=1) * 1000 + round(seconds * 1e9)
 
     def _times(self, unit: Unit) -> Times:

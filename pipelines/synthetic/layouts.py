@@ -35,7 +35,7 @@ LAYOUTS = {
         writer="nuscenes:NuScenesWriter", entries=("v1.0-*", "samples", "sweeps", "maps")
     ),
     "waymo-v1": Layout(
-        writer="waymo_v1:WaymoV1Writer", entries=("*.tfrecord", "training", "validation", ".work")
+        writer="waymo_v1:WaymoV1Writer", entries=("training", "validation", ".work")
     ),
     "waymo-v2": Layout(
         writer="waymo_v2:WaymoV2Writer", entries=("training", "validation", ".work")

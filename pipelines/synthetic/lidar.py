@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .caster import Caster, Hits
     from .motion import Trajectory
-    from .rigs import LidarModel
+    from .sensors import LidarModel
 
 _CLIP = 4.0
 """Noise beyond so many standard deviations is cut off."""

@@ -54,15 +54,19 @@ class Look:
         points: FloatArray,
         directions: FloatArray,
         footprint_m: FloatArray,
+        eye: FloatArray,
         t_s: float,
     ) -> npt.NDArray[np.uint8]:
         """Return what N rays of a camera see.
+
+        The pixels of an image may come in any number of calls, with the same eye and time in all.
 
         Args:
             hits: of the rays.
             points: (N, 3) world coordinates of the spots hit; finite where nothing is, too.
             directions: (N, 3) unit, from the camera, world.
             footprint_m: (N,) size of a pixel on the surface, along its longer side.
+            eye: (3,) where the camera is, about; beyond 60 m from it actors cast no shadows.
             t_s: when the rays were cast, about: shadows of what moves are as at this time.
 
         Returns:
@@ -70,15 +74,14 @@ class Look:
         """
         material, normal = hits.material.astype(np.intp), hits.normal
         xyz, ray = (np.ascontiguousarray(v.T, dtype=np.float32).T for v in (points, directions))
-        distance = hits.distance.astype(np.float32)
-        open_sky = np.flatnonzero(np.isinf(distance))
-        distance[open_sky] = 0.0
+        open_sky = np.flatnonzero(np.isinf(hits.distance))
+        distance = dot(xyz - eye.astype(np.float32), ray)
         facing = np.clip(-dot(normal, ray), np.float32(0.02), np.float32(1.0))
         # A pixel on a slanted surface is longer than wide: the texture's level is between.
         footprint = np.maximum(footprint_m, np.float32(1e-4), dtype=np.float32)
         blur = np.log2(footprint) + np.float32(0.4) * np.log2(facing)
         albedo = self._textures.sample(material, hits.uv, blur)
-        ambient, sun = self._light(material, normal, xyz, xyz[0] - distance[0] * ray[0], t_s)
+        ambient, sun = self._light(material, normal, xyz, eye, t_s)
         shade = self._large_scale(hits.object_id, xyz, blur)
         gloss = SPECULAR.take(material)
         glossy = np.flatnonzero(gloss)
@@ -114,7 +117,7 @@ class Look:
         material: npt.NDArray[np.intp],
         normal: Float32Array,
         xyz: Float32Array,
-        eye: Float32Array,
+        eye: FloatArray,
         t_s: float,
     ) -> tuple[Float32Array, Float32Array]:
         """Return the (N,) shares of the sky's and of the sun's light."""

@@ -20,8 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simipu.errors import UsageError
-
 from . import rigs
 from .files import truth_folder, write_file
 from .generate import Unit
@@ -52,23 +50,13 @@ class NuScenesWriter:
         options: what to write.
 
     Raises:
-        UsageError: there are not as many official scenes or beams, or a camera is unknown.
+        UsageError: there are not as many official scenes, or an option cannot be met.
     """
 
     def __init__(self, root: Path, options: Options) -> None:
         self._root, self._options = root, options
-        rig = rigs.nuscenes(
-            image_scale=options.image_scale,
-            beams=options.beams,
-            columns=options.columns,
-            noise=options.noise,
-        )
-        beams = len(rig.lidars[0].elevations_rad)
-        if options.beams is not None and options.beams != beams:
-            raise UsageError(
-                f"nuScenes' LiDAR has only {beams} beams, not {options.beams}",
-                fix="Give fewer --beams.",
-            )
+        rig = options.rig(rigs.nuscenes)
+        self._duration_s = options.duration_s(KEYFRAME_S)
         available = tuple(model.name for model in rig.cameras)
         chosen = options.chosen_cameras(available, available)
         self._rig = dataclasses.replace(
@@ -86,7 +74,7 @@ class NuScenesWriter:
     def write(self, unit: Unit, stage: Stage) -> None:
         """Write the files of a keyframe and of the sweeps after it, and note down their rows."""
         options, recording = self._options, self._recordings[unit.scene]
-        scenery = stage(options.seed, unit.scene, options.frames * KEYFRAME_S)
+        scenery = stage(options.seed, unit.scene, self._duration_s)
         T_global_from_world = self._place(unit.scene)
         rows: list[dict[str, Any]] = []
         boxes: list[dict[str, Any]] = []

@@ -10,6 +10,7 @@ from simipu.geometry import se3
 from simipu.geometry.projection import project
 
 from .nuscenes_tables import pose_fields
+from .rowwise import transformed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from simipu.records import FloatArray
 
     from .generate import Scenery
-    from .rigs import CameraModel
+    from .sensors import CameraModel
     from .world import Actor
 
 REACH_M = 80.0
@@ -108,7 +109,7 @@ def _seen(actor: Actor, scenery: Scenery, views: Sequence[tuple[CameraModel, flo
     seen = np.zeros(len(spots), dtype=bool)
     for camera, t_s in views:
         T_world_from_camera = scenery.world.ego.pose(t_s) @ camera.T_ego_from_camera
-        xyz = se3.apply(_box_pose(actor, t_s), spots)
+        xyz = transformed(_box_pose(actor, t_s), spots)
         uv, _ = project(xyz, se3.invert(T_world_from_camera), camera.K, camera.distortion)
         inside = (uv >= -0.5) & (uv < (camera.width - 0.5, camera.height - 0.5))  # NaN is not
         rows = np.flatnonzero(inside.all(axis=1))

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from simipu.geometry import se3
-
 from .material import NUMBER
+from .rowwise import transformed
 
 if TYPE_CHECKING:
     from simipu.records import FloatArray
@@ -26,9 +25,10 @@ _WAYS = tuple(NUMBER[name] for name in ("asphalt", "asphalt_old", "paint", "kerb
 def mask_png(static: Surface, T_global_from_world: FloatArray) -> bytes:
     """Return an 8-bit PNG, 255 on carriageways and pavements and 0 elsewhere."""
     ways = static.triangles[np.isin(static.material, _WAYS)]
-    xyz = se3.apply(T_global_from_world, static.vertices[np.unique(ways)])
+    xyz = transformed(T_global_from_world, static.vertices[np.unique(ways)])
     width, height = (math.ceil(edge * _PER_M) + 1 for edge in xyz[:, :2].max(axis=0))
-    xy = se3.apply(T_global_from_world, static.vertices)[:, :2] * (_PER_M, -_PER_M) + (0.0, height)
+    xy = transformed(T_global_from_world, static.vertices)[:, :2] * (_PER_M, -_PER_M)
+    xy += (0.0, height)
     image = Image.new("L", (width, height))
     draw = ImageDraw.Draw(image)
     for corners in xy[ways].reshape(-1, 6).tolist():

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from .lidar import Sweep
     from .motion import Trajectory
-    from .rigs import LidarModel
+    from .sensors import LidarModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from simipu.records import FloatArray
 
     from .nuscenes_scenes import Recording
-    from .rigs import Rig
+    from .sensors import Rig
 
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]

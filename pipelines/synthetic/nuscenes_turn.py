@@ -11,14 +11,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from simipu.geometry import se3
-
 from . import camera as cameras
 from . import lidar as lidars
-from . import nuscenes_boxes, truth
+from . import nuscenes_boxes, truth, visibility
 from .nuscenes_points import Cloud, compensate
 from .nuscenes_scenes import SWEEP_US, SWEEPS, Recording
 from .nuscenes_tables import LIDAR, pose_fields
+from .rowwise import transformed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
     from .generate import Scenery
     from .lidar import Sweep
-    from .rigs import CameraModel, LidarModel, Rig
+    from .sensors import CameraModel, LidarModel, Rig
 
 _JPEG_QUALITY = 90
 
@@ -113,11 +112,11 @@ class Turn:
         object_id = np.full(len(self._cloud.rows), -1, dtype=np.int32)
         object_id[hit] = sweep.object_id[source]
         surface = np.full((len(object_id), 3), np.nan)
-        surface[hit] = se3.apply(self._T_global_from_world, sweep.surface[source])
+        surface[hit] = transformed(self._T_global_from_world, sweep.surface[source])
         offsets_ns = np.rint(self._cloud.t_s * 1e9).astype(np.int64)
         views: dict[str, truth.CameraTruth] = {}
         for model in self._rig.cameras:
-            found = truth.locate(
+            found = visibility.locate(
                 self._scenery.caster,
                 sweep.surface[source],
                 sweep.object_id[source],

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 BROADLEAVES = 9
 """How many of `trees` are not firs."""
 _BARE_M = 1.8  # of trunk, in gardens
+_ROUGH_M = 0.05  # standard deviation of a hedge's unevenness
+_PLANTS = 911  # purpose of random numbers
 _TREES, _BUSHES = BROADLEAVES + 3, 6
 
 
@@ -35,7 +37,7 @@ def trees(bare_m: float) -> tuple[Surface, ...]:
 
     They are drawn once in a process, from nothing but the height below which there are no leaves.
     """
-    rng = np.random.default_rng([round(1000.0 * bare_m), 7])
+    rng = np.random.default_rng([round(1000.0 * bare_m), 0, 0, 0, _PLANTS])
     found = [broadleaf(rng, bare=bare_m) for _ in range(BROADLEAVES)]
     return (*found, conifer(rng), conifer(rng), conifer(rng))
 
@@ -43,7 +45,7 @@ def trees(bare_m: float) -> tuple[Surface, ...]:
 @functools.cache
 def bushes() -> tuple[Surface, ...]:
     """Return bushes, drawn once in a process."""
-    rng = np.random.default_rng(8)
+    rng = np.random.default_rng([0, 1, 0, 0, _PLANTS])
     return tuple(bush(rng) for _ in range(_BUSHES))
 
 
@@ -70,8 +72,7 @@ def along(
     material: str,
     tint: npt.ArrayLike,
     *,
-    rough: float = 0.0,
-    rng: np.random.Generator | None = None,
+    rough: np.random.Generator | None = None,
 ) -> Surface:
     """Return a wall or hedge that follows the street and its ground.
 
@@ -82,17 +83,16 @@ def along(
         profile: (M, 2) cross section: offsets in d and heights above the ground, metres.
         material: its name.
         tint: (3,).
-        rough: standard deviation of the unevenness, metres; needs `rng`.
-        rng: source of chance.
+        rough: source of chance for unevenness, as of a hedge; None for an even one.
     """
     outline = np.asarray(profile, dtype=np.float64)
     steps = max(2, math.ceil((span[1] - span[0]) / 1.0) + 1)
     s = np.linspace(*span, steps)[:, None]
     offset = np.broadcast_to(outline[:, 0], (steps, len(outline)))
     rise = np.broadcast_to(outline[:, 1], offset.shape)
-    if rng is not None:
-        offset = offset + rng.normal(0.0, rough, offset.shape)
-        rise = rise + rng.normal(0.0, rough, offset.shape)
+    if rough is not None:
+        offset = offset + rough.normal(0.0, _ROUGH_M, offset.shape)
+        rise = rise + rough.normal(0.0, _ROUGH_M, offset.shape)
     place = d + offset
     ground = road.height(s, np.full_like(s, d))
     rings = np.concatenate(
@@ -210,7 +210,7 @@ class Plots:
                 [0.3, -0.3],
             ]
             tint = rng.uniform(0.7, 1.0) * np.array([1.0, 1.0, 0.95])
-            self.parts.append(along(road, span, d, profile, "hedge", tint, rough=0.05, rng=rng))
+            self.parts.append(along(road, span, d, profile, "hedge", tint, rough=rng))
         elif kind in (1, 2):
             tall = float(rng.uniform(0.5, 1.2))
             profile = [[-0.12, -0.4], [-0.12, tall], [0.12, tall], [0.12, -0.4]]

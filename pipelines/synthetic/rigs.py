@@ -1,4 +1,4 @@
-"""Where the sensors are on the car, and how they work: the rigs of KITTI, nuScenes and Waymo.
+"""The cars of KITTI, nuScenes and Waymo with their sensors.
 
 KITTI's calibration is that of the recording date 2011_09_26, and so are the front camera's and
 the LiDAR's of nuScenes that of one of its cars; all else is nominal: near the real cars, in round
@@ -13,94 +13,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simipu.errors import UsageError
+
 from .mounting import about_z, looking, of_quaternion, pinhole, pose, resize, square
+from .sensors import CameraModel, LidarModel, Rig
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from simipu.records import FloatArray
 
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class CameraModel:
-    """A camera.
-
-    Attributes:
-        name: as the data set calls it.
-        width, height: size of the image in pixels.
-        K: (3, 3) float64 pinhole matrix, integers at pixel centres.
-        distortion: (5,) float64 Brown coefficients k1 k2 p1 p2 k3; zeros for a rectified image.
-        T_ego_from_camera: (4, 4) float64; camera x right, y down, z forward. KITTI's is as
-            orthonormal as its printed digits: invert it as a matrix, not by transposing.
-        readout_s: time that the shutter takes from the left edge of the image to its right one; 0
-            for an image taken at once.
-    """
-
-    name: str
-    width: int
-    height: int
-    K: FloatArray
-    distortion: FloatArray
-    T_ego_from_camera: FloatArray
-    readout_s: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class LidarModel:
-    """A LiDAR that turns once in a sweep; all beams of a column fire at once.
-
-    Attributes:
-        name: as the data set calls it.
-        elevations_rad: (B,) float64 of the beams, row 0 highest.
-        columns: firings in a sweep.
-        period_s: time of one turn.
-        T_ego_from_lidar: (4, 4) float64.
-        clockwise: the sense of the turn, seen from above.
-        start_azimuth_rad: in the lidar frame, at the start of the sweep: half a column before
-            column 0.
-        max_range_m: nothing is returned from beyond.
-        range_noise_m: standard deviation along the beam.
-        dropout: whether returns get lost.
-        field_of_view_rad: columns fire only within half of this to either side of the frame's x
-            axis.
-        elevation_limits_rad: (lowest, highest) edge, if the beams share what is between evenly,
-            each at the middle of its share; else None.
-    """
-
-    name: str
-    elevations_rad: FloatArray
-    columns: int
-    period_s: float
-    T_ego_from_lidar: FloatArray
-    clockwise: bool
-    start_azimuth_rad: float
-    max_range_m: float
-    range_noise_m: float
-    dropout: bool
-    field_of_view_rad: float = 2.0 * math.pi
-    elevation_limits_rad: tuple[float, float] | None = None
-
-    def azimuth_rad(self, column: npt.ArrayLike) -> FloatArray:
-        """Return the azimuth, float64 radians in the lidar frame and not wrapped, of columns."""
-        turn = 2.0 * np.pi * self._share(column)
-        azimuth: FloatArray = self.start_azimuth_rad + (-turn if self.clockwise else turn)
-        return azimuth
-
-    def time_s(self, column: npt.ArrayLike) -> FloatArray:
-        """Return the firing time, float64 seconds from the start of the sweep, of columns."""
-        return self.period_s * self._share(column)
-
-    def _share(self, column: npt.ArrayLike) -> FloatArray:
-        share: FloatArray = (np.asarray(column, dtype=np.float64) + 0.5) / self.columns
-        return share
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Rig:
-    """The sensors of a car. Ego: rear axle on the ground, x forward, y left, z up."""
-
-    cameras: tuple[CameraModel, ...]
-    lidars: tuple[LidarModel, ...]
+MOST_COLUMNS = 16_384
+"""Several times those of any LiDAR; what is beyond would only fill the memory."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -166,6 +88,9 @@ def kitti(
         beams: as many of the LiDAR's 64, spread evenly; None for all.
         columns: firings in a sweep; None for 2083.
         noise: False for exact ranges and no lost returns.
+
+    Raises:
+        UsageError: there are not as many beams, or far too many columns.
     """
     P = np.stack(
         [resize(image_scale) @ np.column_stack([_KITTI_K, last]) for last in _KITTI_P_LAST]
@@ -241,6 +166,9 @@ def nuscenes(
         beams: as many of the LiDAR's 32, spread evenly; None for all.
         columns: firings in a sweep; None for 1084.
         noise: False for exact ranges and no lost returns.
+
+    Raises:
+        UsageError: there are not as many beams, or far too many columns.
     """
     front = pose((1.70, 0.016, 1.51), of_quaternion(0.4998, -0.5030, 0.4998, -0.4974))
     mounts = [("CAM_FRONT", front, 1266.417, (816.267, 491.507))]
@@ -312,6 +240,9 @@ def waymo(
             None for all.
         columns: of the top LiDAR, and the same share of the others' 600; None for 2650.
         noise: False for exact ranges and no lost returns.
+
+    Raises:
+        UsageError: there are not as many beams, or far too many columns.
     """
     cameras = tuple(
         CameraModel(
@@ -366,7 +297,17 @@ def _from_the_back(lidar: LidarModel) -> LidarModel:
 def _reduced(lidar: LidarModel, beams: int | None, columns: int | None, noise: bool) -> LidarModel:
     rows = np.arange(len(lidar.elevations_rad))
     if beams is not None:
-        rows = np.unique(np.linspace(0, rows[-1], beams).round().astype(int))
+        if beams > len(rows):
+            raise UsageError(
+                f"The LiDAR {lidar.name} has only {len(rows)} beams, not {beams}",
+                fix=f"Give at most {len(rows)} --beams.",
+            )
+        rows = rows[np.linspace(0, rows[-1], beams).round().astype(int)]
+    if columns is not None and columns > MOST_COLUMNS:
+        raise UsageError(
+            f"The LiDAR {lidar.name} cannot have {columns:,} columns",
+            fix=f"Give at most {MOST_COLUMNS:,} --columns.",
+        )
     return replace(
         lidar,
         elevations_rad=lidar.elevations_rad[rows],

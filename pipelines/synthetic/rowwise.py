@@ -54,3 +54,10 @@ def turned(T: Array, vectors: Array) -> Array:
 def turned_back(T: Array, vectors: Array) -> Array:
     """Return (N, 3) vectors turned by the inverses, as `turned`."""
     return np.stack([dot(T[:, :, i], vectors) for i in range(3)]).T
+
+
+def transformed(T: Array, points: Array) -> Array:
+    """Return (N, 3) points in another frame, T (4, 4), or (N, 4, 4) with one for each point."""
+    moved = np.stack([dot(T[..., i, :3], points) for i in range(3)], axis=-1)
+    moved += T[..., :3, 3]
+    return moved

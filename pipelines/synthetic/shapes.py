@@ -31,19 +31,7 @@ def triangles(
         tint: (3,) or (N, 3).
         uv: (N, 3, 2); by default the metric distances from the first corner.
     """
-    corners = np.asarray(corners, dtype=np.float64).reshape(-1, 3, 3)
-    count = len(corners)
-    chart = np.asarray(uv, dtype=np.float32)
-    if chart.size == 0:
-        chart = _metric(corners)
-    return Surface(
-        vertices=corners.reshape(-1, 3),
-        triangles=np.arange(3 * count, dtype=np.uint32).reshape(-1, 3),
-        uv=np.ascontiguousarray(np.broadcast_to(chart, (count, 3, 2))),
-        material=np.full(count, material, dtype=np.uint8),
-        tint=np.array(np.broadcast_to(np.asarray(tint, dtype=np.float32), (count, 3))),
-        object_id=np.zeros(count, dtype=np.int32),
-    )
+    return _fans(np.asarray(corners, dtype=np.float64).reshape(-1, 3, 3), material, tint, uv)
 
 
 def quads(
@@ -57,22 +45,27 @@ def quads(
         tint: (3,) or (N, 3).
         uv: (4, 2) or (N, 4, 2); by default u runs from corner 0 to 1 and v from 0 to 3, metres.
     """
-    corners = np.asarray(corners, dtype=np.float64).reshape(-1, 4, 3)
-    count = len(corners)
+    return _fans(np.asarray(corners, dtype=np.float64).reshape(-1, 4, 3), material, tint, uv)
+
+
+def _fans(corners: FloatArray, material: int, tint: npt.ArrayLike, uv: npt.ArrayLike) -> Surface:
+    """Return N polygons of K corners (N, K, 3), each as a fan of triangles from its corner 0."""
+    count, sides, _ = corners.shape
     chart = np.asarray(uv, dtype=np.float32)
     if chart.size == 0:
         chart = _metric(corners)
-    chart = np.broadcast_to(chart, (count, 4, 2))
-    halves = [0, 1, 2, 0, 2, 3]
+    chart = np.broadcast_to(chart, (count, sides, 2))
+    fan = [corner for k in range(1, sides - 1) for corner in (0, k, k + 1)]
+    numbers = sides * np.arange(count)[:, None] + fan
     tints = np.broadcast_to(np.asarray(tint, dtype=np.float32), (count, 3))
-    numbers = 4 * np.arange(count, dtype=np.uint32)[:, None] + np.array(halves, dtype=np.uint32)
+    pieces = count * (sides - 2)
     return Surface(
         vertices=corners.reshape(-1, 3),
         triangles=numbers.reshape(-1, 3).astype(np.uint32),
-        uv=np.ascontiguousarray(chart[:, halves]).reshape(-1, 3, 2),
-        material=np.full(2 * count, material, dtype=np.uint8),
-        tint=np.repeat(tints, 2, axis=0),
-        object_id=np.zeros(2 * count, dtype=np.int32),
+        uv=np.ascontiguousarray(chart[:, fan]).reshape(-1, 3, 2),
+        material=np.full(pieces, material, dtype=np.uint8),
+        tint=np.repeat(tints, sides - 2, axis=0),
+        object_id=np.zeros(pieces, dtype=np.int32),
     )
 
 

@@ -16,12 +16,12 @@ from .shapes import box, box_corners, boxes, loft, quads, triangles, tube
 from .surface import Surface, join
 
 _PAINT, _GLASS, _TRIM = NUMBER["car_paint"], NUMBER["car_glass"], NUMBER["trim"]
-_PLATES = 16  # different ones in the texture
+_PLATES_IN_TEXTURE = 16
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
-class Body:
-    """Measures of a body, metres; places along x count from the middle of the length.
+class Measures:
+    """Of a car or van, metres; places along x count from the middle of the length.
 
     Attributes:
         category: what the label says.
@@ -50,8 +50,8 @@ class Body:
     roof: float = 0.74
 
 
-BODIES: dict[str, Body] = {
-    "hatchback": Body(
+BODIES: dict[str, Measures] = {
+    "hatchback": Measures(
         category="car",
         length=4.0,
         width=1.76,
@@ -62,7 +62,7 @@ BODIES: dict[str, Body] = {
         axles=(-1.25, 1.27),
         windows=((0.14, 0.44), (0.48, 0.90)),
     ),
-    "saloon": Body(
+    "saloon": Measures(
         category="car",
         length=4.65,
         width=1.82,
@@ -73,7 +73,7 @@ BODIES: dict[str, Body] = {
         axles=(-1.38, 1.40),
         windows=((0.20, 0.50), (0.54, 0.90)),
     ),
-    "estate": Body(
+    "estate": Measures(
         category="car",
         length=4.72,
         width=1.83,
@@ -84,7 +84,7 @@ BODIES: dict[str, Body] = {
         axles=(-1.36, 1.42),
         windows=((0.08, 0.32), (0.35, 0.60), (0.63, 0.92)),
     ),
-    "suv": Body(
+    "suv": Measures(
         category="car",
         length=4.50,
         width=1.88,
@@ -98,7 +98,7 @@ BODIES: dict[str, Body] = {
         windows=((0.07, 0.30), (0.33, 0.59), (0.62, 0.92)),
         roof=0.78,
     ),
-    "small": Body(
+    "small": Measures(
         category="car",
         length=3.55,
         width=1.64,
@@ -110,7 +110,7 @@ BODIES: dict[str, Body] = {
         wheel=0.29,
         windows=((0.12, 0.40), (0.44, 0.90)),
     ),
-    "van": Body(
+    "van": Measures(
         category="van",
         length=5.1,
         width=1.94,
@@ -124,7 +124,7 @@ BODIES: dict[str, Body] = {
         roof=0.88,
         clearance=0.24,
     ),
-    "minibus": Body(
+    "minibus": Measures(
         category="van",
         length=4.95,
         width=1.92,
@@ -141,7 +141,7 @@ BODIES: dict[str, Body] = {
 }
 
 
-def passenger_car(body: Body, tint: tuple[float, float, float], plate: int) -> Surface:
+def passenger_car(body: Measures, tint: tuple[float, float, float], plate: int) -> Surface:
     """Return a car or van with a bonnet.
 
     Args:
@@ -214,7 +214,7 @@ def passenger_car(body: Body, tint: tuple[float, float, float], plate: int) -> S
     return join(parts)
 
 
-def _cabin(body: Body, tint: tuple[float, float, float]) -> list[Surface]:
+def _cabin(body: Measures, tint: tuple[float, float, float]) -> list[Surface]:
     rear0, rear1, front1, front0 = body.cabin
     w = body.width / 2.0
     base, roof = 0.89 * w, body.roof * w
@@ -334,6 +334,6 @@ def plates(front_x: float, front_z: float, rear_x: float, rear_z: float, plate: 
         ],
     ]
     # Sixteen plates of 0.51 m by 0.128 m lie below each other in the texture.
-    v = 0.128 * (plate % _PLATES)
+    v = 0.128 * (plate % _PLATES_IN_TEXTURE)
     chart = [[0.0, v], [0.512, v], [0.512, v + 0.128], [0.0, v + 0.128]]
     return quads(corners, NUMBER["plate"], uv=chart)

@@ -9,7 +9,7 @@ import numpy as np
 from .waymo_content import CAMERAS, LASERS, CameraCalibration, LaserCalibration
 
 if TYPE_CHECKING:
-    from .rigs import CameraModel, LidarModel
+    from .sensors import CameraModel, LidarModel
 
 _T_OPENCV_FROM_WAYMO = np.array(
     [[0.0, -1.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 1.0]]

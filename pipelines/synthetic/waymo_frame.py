@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image as PillowImage
 
-from . import camera, rigs, truth
+from . import camera, truth, visibility
+from .rowwise import transformed
 from .waymo_boxes import make_boxes
 from .waymo_calibration import camera_calibration, laser_calibration
 from .waymo_content import (
@@ -21,7 +22,7 @@ from .waymo_content import (
     Image,
     RangeImages,
 )
-from .waymo_poses import PublishedPoses, place
+from .waymo_poses import PublishedPoses
 from .waymo_projection import camera_projections
 from .waymo_range_image import scan_at_once, scan_turning
 from .waymo_shutter import shutter
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
     from .generate import Scenery
     from .motion import Trajectory
-    from .options import Options
+    from .sensors import LidarModel, Rig
     from .waymo_content import Float32Array
     from .waymo_range_image import LaserScan
     from .waymo_segment import Segment
@@ -73,7 +74,13 @@ class Truth:
 
 
 def render_frame(
-    segment: Segment, frame: int, scenery: Scenery, *, options: Options, cameras: Sequence[str]
+    segment: Segment,
+    frame: int,
+    scenery: Scenery,
+    *,
+    rig: Rig,
+    cameras: Sequence[str],
+    with_truth: bool,
 ) -> tuple[FrameContent, Truth | None]:
     """Make one frame.
 
@@ -81,18 +88,13 @@ def render_frame(
         segment: which segment.
         frame: which of its frames, from 0.
         scenery: the segment's world.
-        options: what to write.
+        rig: the car.
         cameras: names of the cameras with images; only they occur in camera projections.
+        with_truth: whether to find the truth.
 
     Returns:
-        The frame, and its truth if the options ask for it.
+        The frame, and its truth if it was asked for.
     """
-    rig = rigs.waymo(
-        image_scale=options.image_scale,
-        beams=options.beams,
-        columns=options.columns,
-        noise=options.noise,
-    )
     lidars = {lidar.name: lidar for lidar in rig.lidars}
     shutters = {
         model.name: shutter(segment, frame, model, lidars["TOP"].period_s) for model in rig.cameras
@@ -119,7 +121,7 @@ def render_frame(
         range_images=tuple(_range_images(scans[name], chosen, ego) for name in LASER_ORDER),
         boxes=make_boxes(segment, scenery.world, tuple(scans.values()), frame_s),
     )
-    if not options.truth:
+    if not with_truth:
         return content, None
     depth = {name: photo.depth for name, photo in photos.items()}
     return content, _truth(segment, scenery, scans, chosen, depth)
@@ -129,7 +131,7 @@ def _scan(
     segment: Segment,
     frame: int,
     scenery: Scenery,
-    lidars: Mapping[str, rigs.LidarModel],
+    lidars: Mapping[str, LidarModel],
     frame_s: float,
 ) -> dict[str, LaserScan]:
     """Return the scans of all lasers in the order of their numbers."""
@@ -190,9 +192,9 @@ def _truth(
     return Truth(
         object_id=object_id,
         t_ns=segment.start_us * 1000 + np.round(t_s * 1e9).astype(np.int64),
-        surface=place(segment.T_published_from_world, surface),
+        surface=transformed(segment.T_published_from_world, surface),
         cameras={
-            name: truth.locate(
+            name: visibility.locate(
                 scenery.caster,
                 surface,
                 object_id,

@@ -61,15 +61,3 @@ def _matrices(poses: Float32Array) -> FloatArray:
     T[:, :3, 3] = poses[:, 3:]
     T[:, 3, 3] = 1.0
     return T
-
-
-def place(T_dst_from_src: FloatArray, points: FloatArray) -> FloatArray:
-    """Return points (N, 3) in another frame; T is (4, 4), or (N, 4, 4) with one for each point.
-
-    Unlike those of a BLAS product, the last bits do not depend on the number of threads.
-    """
-    x, y, z = points.T
-    rows = [T_dst_from_src[..., k, :] for k in range(3)]
-    return np.stack(
-        [row[..., 0] * x + row[..., 1] * y + row[..., 2] * z + row[..., 3] for row in rows], axis=1
-    )

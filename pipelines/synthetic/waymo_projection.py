@@ -15,7 +15,7 @@ from simipu.geometry import camera as lens
 from simipu.geometry import se3
 
 from .camera import exposure_s
-from .waymo_poses import place
+from .rowwise import transformed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,7 @@ def _inside(
     model = shutter.camera
     T_camera_from_ego = se3.invert(model.T_ego_from_camera)
     middle_s = float(exposure_s(model, model.width / 2 - 0.5, shutter.first_column_s))
-    x, _, z = place(T_camera_from_ego @ se3.invert(ego.pose(middle_s)), points).T
+    x, _, z = transformed(T_camera_from_ego @ se3.invert(ego.pose(middle_s)), points).T
     with np.errstate(divide="ignore", invalid="ignore"):
         slope = x / z
     # Twice the image's half width leaves room for what the vehicle's motion shifts.
@@ -78,7 +78,7 @@ def _inside(
         T_world_from_ego = ego.pose(exposure_s(model, u, shutter.first_column_s))
         offset = points[row] - T_world_from_ego[:, :3, 3]
         in_ego = np.einsum("nji,nj->ni", T_world_from_ego[:, :3, :3], offset)
-        x, y, z = place(T_camera_from_ego, in_ego).T
+        x, y, z = transformed(T_camera_from_ego, in_ego).T
         with np.errstate(divide="ignore", invalid="ignore"):
             u, v = lens.to_pixels(x / z, y / z, model.K, model.distortion)
         usable = (z > 0.0) & np.isfinite(u)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .caster import Caster
     from .lidar import Sweep
     from .motion import Trajectory
-    from .rigs import LidarModel
+    from .sensors import LidarModel
     from .waymo_content import Float32Array, Int32Array
     from .waymo_poses import PublishedPoses
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .rigs import CameraModel
+    from .sensors import CameraModel
     from .waymo_segment import Segment
 
 SHUTTER_S = 0.003

@@ -6,11 +6,12 @@ import shutil
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+from . import rigs
 from .files import truth_folder, write_file
 from .generate import Unit
 from .waymo_content import CAMERAS
 from .waymo_frame import render_frame
-from .waymo_segment import make_segments
+from .waymo_segment import FRAME_US, make_segments
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,13 +37,15 @@ class WaymoWriter(ABC):
         units: every frame of every scene.
 
     Raises:
-        UsageError: a camera of the options does not exist, or a package is missing.
+        UsageError: an option cannot be met, or a package is missing.
     """
 
     def __init__(self, root: Path, options: Options) -> None:
         self._root = root
         self._options = options
         self._cameras = options.chosen_cameras(tuple(CAMERAS), tuple(CAMERAS))
+        self._rig = options.rig(rigs.waymo)
+        options.duration_s(FRAME_US * 1e-6)  # may be refused
         self._segments = make_segments(options)
         self.units: Sequence[Unit] = [
             Unit(scene, frame) for scene in range(options.scenes) for frame in range(options.frames)
@@ -53,7 +56,12 @@ class WaymoWriter(ABC):
         segment = self._segments[unit.scene]
         scenery = stage(segment.seed, segment.scene, segment.duration_s)
         content, truth = render_frame(
-            segment, unit.frame, scenery, options=self._options, cameras=self._cameras
+            segment,
+            unit.frame,
+            scenery,
+            rig=self._rig,
+            cameras=self._cameras,
+            with_truth=self._options.truth,
         )
         if truth is not None:
             truth.write(truth_folder(self._root, unit.scene, unit.frame))

@@ -24,7 +24,7 @@ from simipu.correspond.policy import Policy
 from simipu.geometry import se3
 from simipu.pipelines.synthetic import camera as cameras
 from simipu.pipelines.synthetic import lidar as lidars
-from simipu.pipelines.synthetic import rigs, truth
+from simipu.pipelines.synthetic import rigs, sensors, visibility
 from simipu.pipelines.synthetic.generate import Stage
 
 RIGS = {
@@ -103,7 +103,7 @@ class View:
     """
 
     seed: int
-    lidar: rigs.LidarModel
+    lidar: sensors.LidarModel
     xyz: np.ndarray
     camera_position: np.ndarray
     depth: np.ndarray
@@ -131,7 +131,7 @@ def views(make_rig, names, is_compensated, seeds):
             t_reference_s = t_end_s if is_compensated else t_image_s
             T_world_from_lidar = world.ego.pose(t_reference_s) @ lidar.T_ego_from_lidar
             T_camera_from_lidar = np.linalg.inv(T_world_from_camera) @ T_world_from_lidar
-            exact = truth.locate(
+            exact = visibility.locate(
                 caster, sweep.surface, sweep.object_id, sweep.t_s, camera, world.ego, t_image_s
             )
             image = cameras.take(caster, look, camera, world.ego, t_image_s)

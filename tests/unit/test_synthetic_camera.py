@@ -13,7 +13,9 @@ from simipu.geometry.projection import project
 from simipu.pipelines.synthetic import camera as cameras
 from simipu.pipelines.synthetic import rigs
 from simipu.pipelines.synthetic.caster import Caster
+from simipu.pipelines.synthetic.look import Look
 from simipu.pipelines.synthetic.motion import Trajectory
+from simipu.pipelines.synthetic.world import make_world
 from synthetic_scene import actor, box, ground, pose, uniform, world
 
 BOXES = [(8, -1, -1, 12, 1, 1.5), (5, 2.5, -1, 30, 6, 5)]
@@ -27,8 +29,8 @@ class Recorder:
     def __init__(self):
         self.asked = []
 
-    def color(self, hits, points, directions, footprint_m, t_s):
-        self.asked.append((hits, points, directions, footprint_m, t_s))
+    def color(self, hits, points, directions, footprint_m, eye, t_s):
+        self.asked.append((hits, points, directions, footprint_m, eye, t_s))
         return np.round(127.5 + 127.0 * directions).astype(np.uint8)
 
 
@@ -86,13 +88,14 @@ def test_what_a_look_is_told():
     look = Recorder()
     ego = uniform((0, 0, 0), (0, 0, 0))
     cameras.take(Caster(world(STANDING)), look, camera, ego, 3.0)
-    hits, points, directions, footprint, t_s = look.asked[0]
+    hits, points, directions, footprint, eye, t_s = look.asked[0]
     assert t_s == 3.0
     np.testing.assert_allclose(np.linalg.norm(directions, axis=1), 1.0, atol=1e-6)
     on_ground = (hits.normal[:, 2] > 0.9) & (np.abs(points[:, 2]) < 1)
     assert on_ground.sum() > 100
     np.testing.assert_allclose(points[on_ground, 2], 0.0, atol=1e-4)
     origin = camera.T_ego_from_camera[:3, 3]
+    np.testing.assert_allclose(eye, origin, atol=1e-9)
     distance = np.linalg.norm(points[on_ground] - origin, axis=1)
     slant = np.maximum(-directions[on_ground, 2], 0.05)
     np.testing.assert_allclose(footprint[on_ground], distance / camera.K[0, 0] / slant, rtol=1e-3)
@@ -143,3 +146,16 @@ def test_a_part_of_an_image_is_computed_as_the_whole(monkeypatch):
     blocks = cameras.take(caster, Recorder(), camera, ego, 1.0)
     assert np.array_equal(whole.rgb, blocks.rgb)
     assert np.array_equal(whole.depth, blocks.depth)
+
+
+@pytest.mark.parametrize("readout_s", [0.0, 0.04])
+def test_how_an_image_is_cut_into_blocks_changes_no_colour(monkeypatch, readout_s):
+    street = make_world(3, 0, duration_s=3.0)
+    caster = Caster(street)
+    look = Look(street, caster)
+    rig = rigs.kitti(image_scale=0.4).cameras[2]
+    camera = dataclasses.replace(rig, readout_s=readout_s)
+    whole = cameras.take(caster, look, camera, street.ego, 1.0)
+    monkeypatch.setattr(cameras, "_BLOCK_PX", 37 * camera.height)
+    blocks = cameras.take(caster, look, camera, street.ego, 1.0)
+    assert np.array_equal(whole.rgb, blocks.rgb)

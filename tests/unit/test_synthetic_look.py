@@ -48,7 +48,7 @@ def seen(caster, look, targets, eye=(0.0, 0.0, 12.0), t_s=0.0, footprint_m=0.02)
     at = np.where(np.isfinite(hits.distance), hits.distance, 0.0)
     points = eye + at[:, None] * directions
     footprint = np.full(len(points), footprint_m, dtype=np.float32)
-    return look.color(hits, points, directions, footprint, t_s).astype(float), hits
+    return look.color(hits, points, directions, footprint, eye, t_s).astype(float), hits
 
 
 def patch(centre, size=0.5, count=24):
@@ -93,6 +93,39 @@ def test_what_moves_takes_its_shadow_along(street):
     ground = (hits.object_id == 0) & (later_hits.object_id == 0)
     assert (there[ground] < 0.85 * empty[ground]).mean() > 0.01
     np.testing.assert_array_equal(later[ground], empty[ground])
+
+
+def test_the_ground_beside_a_parked_car_is_darker_without_any_sun(street):
+    cloudy = dataclasses.replace(street, overcast=1.0)
+    parked = next(a for a in street.actors if a.surface is None and a.size_m[0] > 3.0)
+    T = parked.trajectory.pose(0.0)
+    level = floor(street, half=150.0, z=T[2, 3])
+    targets = patch(T[:3, 3], size=0.3)  # under the middle of the car, whose body is left out
+    eye = T[:3, 3] + [0.0, 0.0, 8.0]
+    below, _ = seen(*scene(cloudy, level, actors=(parked,)), targets, eye=eye)
+    bare, _ = seen(*scene(cloudy, level), targets, eye=eye)
+    assert below.mean() < 0.8 * bare.mean()
+
+
+def test_paint_has_the_colour_of_its_tint(street):
+    square = floor(street, "car_paint")
+    z = float(street.road.height(0.0, 0.0))
+    red = dataclasses.replace(square, tint=np.full_like(square.tint, [0.9, 0.1, 0.1]))
+    colour, _ = seen(*scene(street, red), patch([1.0, 1.0, z]))
+    r, g, b = colour.mean(axis=0)
+    assert r > 1.5 * max(g, b)
+
+
+def test_what_glass_shows_depends_on_where_one_looks_from_and_plaster_does_not(street):
+    z = float(street.road.height(0.0, 0.0))
+    change = {}
+    for material in ("car_glass", "plaster"):
+        caster, look = scene(street, floor(street, material))
+        steep, _ = seen(caster, look, patch([0.0, 0.0, z]), eye=(0.0, 0.5, z + 8.0))
+        slanted, _ = seen(caster, look, patch([0.0, 0.0, z]), eye=(0.0, 15.0, z + 2.0))
+        change[material] = abs(slanted.mean() / steep.mean() - 1.0)
+    assert change["plaster"] < 0.02
+    assert change["car_glass"] > 0.2
 
 
 def test_textures_differ_from_place_to_place(street):

@@ -12,7 +12,7 @@ from simipu.errors import SourceError
 from simipu.geometry.projection import project
 from simipu.pipelines.synthetic import camera as cameras
 from simipu.pipelines.synthetic import lidar as lidars
-from simipu.pipelines.synthetic import rigs, truth
+from simipu.pipelines.synthetic import rigs, truth, visibility
 from simipu.pipelines.synthetic.caster import Caster
 from simipu.pipelines.synthetic.motion import Trajectory
 from synthetic_scene import actor, box, ground, pole, pose, uniform, world
@@ -61,7 +61,9 @@ def found(request, scene):
     lidar, camera = views()[request.param]
     sweep = lidars.scan(scene, lidar, EGO, START_S, np.random.default_rng(0))
     exposure = START_S + 0.07  # not when the beams passed
-    found = truth.locate(scene, sweep.surface, sweep.object_id, sweep.t_s, camera, EGO, exposure)
+    found = visibility.locate(
+        scene, sweep.surface, sweep.object_id, sweep.t_s, camera, EGO, exposure
+    )
     return sweep, camera, exposure, found
 
 
@@ -139,7 +141,7 @@ def test_what_is_hidden_agrees_with_closed_forms():
     exact = raycast.World(ground=flat, boxes=BOXES, cylinders=POLES)
     lidar, camera = views()["global"]
     sweep = lidars.scan(caster, lidar, EGO, START_S, np.random.default_rng(0))
-    where = truth.locate(caster, sweep.surface, sweep.object_id, sweep.t_s, camera, EGO, 0.35)
+    where = visibility.locate(caster, sweep.surface, sweep.object_id, sweep.t_s, camera, EGO, 0.35)
     eye = (EGO.pose(0.35) @ camera.T_ego_from_camera)[:3, 3]
     sees = exact.sees(eye, sweep.surface[where.row], tolerance_m=6e-3)
     assert (~where.reached).sum() > 100
