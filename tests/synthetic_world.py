@@ -6,11 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+import simipu
+from folders import ONE_WORKER
+from simipu.correspond.policy import Policy
+from simipu.pipelines.convert import convert
+from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.synthetic import rigs, truth
 from simipu.pipelines.synthetic.files import truth_folder
 from simipu.pipelines.synthetic.generate import generate
 from simipu.pipelines.synthetic.options import Options
-from simipu.pipelines.synthetic.world import World
+from simipu.pipelines.synthetic.world import World, make_world
 
 MILLIMETRES_M = 0.5e-3 * 3**0.5 + 1e-5
 """How far rounding three coordinates to 1 mm and then to float32 can move a point within 100 m."""
@@ -18,13 +23,26 @@ MILLIMETRES_M = 0.5e-3 * 3**0.5 + 1e-5
 
 def generated(root: Path, **options) -> tuple[Path, Options]:
     """Generate a small data set in this process."""
-    made = Options(**{"scenes": 1, "frames": 2, "seed": 5, "image_scale": 0.4, **options})
+    made = Options(**{"scenes": 1, "frames": 2, "seed": 5, "image_scale": 0.2, **options})
     generate(root, made)
     return root, made
 
 
 def kitti_rig(options: Options) -> rigs.KittiRig:
     return options.rig(rigs.kitti)
+
+
+def worlds_of(options: Options, spacing_s: float) -> list[World]:
+    """The worlds of a data set's scenes, made anew."""
+    duration_s = options.frames * spacing_s
+    return [make_world(options.seed, s, duration_s=duration_s) for s in range(options.scenes)]
+
+
+def stored(source, out: Path):
+    """What a source of the converters becomes, with its correspondences."""
+    convert(source, out, resources=ONE_WORKER)
+    correspond_store(out, Policy(), resources=ONE_WORKER)
+    return simipu.open_store(out)
 
 
 def truth_of(root: Path, scene: int, frame: int) -> truth.FrameTruth:

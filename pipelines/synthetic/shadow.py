@@ -80,6 +80,7 @@ class ActorShadows:
         self._half_m = 0.5 * np.hypot(size_m[:, 0], size_m[:, 1]) + 0.5
         # Where the middle of each one's shadow falls.
         self._falls = -0.5 * size_m[:, 2:] * (world.to_sun[:2] / world.to_sun[2])
+        self._places: tuple[float, list[FloatArray], FloatArray] | None = None
 
     def below(
         self, points: Float32Array, lit: Float32Array, eye: FloatArray, t_s: float
@@ -96,8 +97,8 @@ class ActorShadows:
             (N,) float32 share of the sky's light and (N,) float32 share of the sun.
         """
         ambient, sun = np.ones_like(lit), lit.copy()
-        poses = [actor.trajectory.pose(t_s) for actor in self._actors]
-        for k in self._near(np.array([T[:2, 3] for T in poses]).reshape(-1, 2), points, eye):
+        poses, centres = self._poses(t_s)
+        for k in self._near(centres, points, eye):
             actor, T, half, fall = self._actors[k], poses[k], self._half_m[k], self._falls[k]
             near = _within(points, T[:2, 3], half)
             left = _sky_left(actor, T, points[near, 0], points[near, 1])
@@ -111,6 +112,14 @@ class ActorShadows:
                 blocked = self._caster.blocked(actor.object_id, origins, self._to_sun, t_s)
                 sun[near[blocked]] = 0.0
         return ambient, sun
+
+    def _poses(self, t_s: float) -> tuple[list[FloatArray], FloatArray]:
+        """Return all actors' poses and places (A, 2); the blocks of an image ask for the same."""
+        if self._places is None or self._places[0] != t_s:
+            poses = [actor.trajectory.pose(t_s) for actor in self._actors]
+            centres = np.array([T[:2, 3] for T in poses]).reshape(-1, 2)
+            self._places = (t_s, poses, centres)
+        return self._places[1:]
 
     def _near(
         self, centres: FloatArray, points: Float32Array, eye: FloatArray

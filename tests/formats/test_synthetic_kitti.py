@@ -8,17 +8,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import simipu
-from folders import ONE_WORKER
-from simipu.correspond.policy import Policy
-from simipu.pipelines.convert import convert
-from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_object import KittiObject
 from simipu.pipelines.synthetic.kitti_object import KittiObjectWriter
 from simipu.pipelines.synthetic.options import Options
-from simipu.pipelines.synthetic.world import make_world
 from simipu.store.summary import summarise
-from synthetic_world import MILLIMETRES_M, generated, kitti_rig, pixel_bound, to_exposure, truth_of
+from synthetic_world import (
+    MILLIMETRES_M,
+    generated,
+    kitti_rig,
+    pixel_bound,
+    stored,
+    to_exposure,
+    truth_of,
+    worlds_of,
+)
 
 SCENES, FRAMES, CAMERAS = 2, 2, ("image_2", "image_3")
 STEMS = [f"{index:06d}" for index in range(SCENES * FRAMES)]
@@ -46,12 +49,12 @@ def root(made):
 
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory):
-    return generated(tmp_path_factory.mktemp("noisy"), layout="kitti", **SMALL)
+    return generated(tmp_path_factory.mktemp("noisy"), layout="kitti", frames=1, **SMALL)
 
 
 @pytest.fixture(scope="module")
 def worlds(made):
-    return [make_world(made[1].seed, s, duration_s=FRAMES * 1.0) for s in range(SCENES)]
+    return worlds_of(made[1], spacing_s=1.0)
 
 
 def calibration(root: Path, stem: str) -> dict[str, np.ndarray]:
@@ -133,14 +136,15 @@ def test_calibration_is_that_of_the_real_car_but_for_the_image_scale(root, made)
     np.testing.assert_allclose(values["Tr_velo_to_cam"], Tr, atol=2e-6)
 
 
-def test_images_are_8_bit_rgb_png_of_the_scaled_size(root):
+def test_images_are_8_bit_rgb_png_of_the_scaled_size(root, made):
+    s = made[1].image_scale
     for stem in STEMS:
         for camera in CAMERAS:
             data = (root / "training" / camera / f"{stem}.png").read_bytes()
             assert data[:8] == b"\x89PNG\r\n\x1a\n"
             assert (data[24], data[25]) == (8, 2)  # bit depth, colour type
             with Image.open(root / "training" / camera / f"{stem}.png") as image:
-                assert image.size == (round(1242 * 0.4), round(375 * 0.4))
+                assert image.size == (round(1242 * s), round(375 * s))
                 assert np.asarray(image).std() > 10
 
 
@@ -175,7 +179,7 @@ def test_the_images_are_taken_when_the_scanner_faces_forward(root):
 def test_noise_moves_points_along_their_rays_only(noisy):
     root, options = noisy
     scan, truth = scan_of(root, STEMS[0]).astype(float), truth_of(root, 0, 0)
-    world = make_world(options.seed, 0, duration_s=2.0)
+    (world,) = worlds_of(options, spacing_s=1.0)
     assert len(scan) == len(truth.object_id)
     T_ego_from_lidar = kitti_rig(options).lidars[0].T_ego_from_lidar
     here = to_exposure(
@@ -217,10 +221,7 @@ def test_the_official_formula_gives_the_true_pixel_once_motion_is_undone(
 
 @pytest.fixture(scope="module")
 def store(root, tmp_path_factory):
-    out = tmp_path_factory.mktemp("store") / "k.zarr"
-    convert(KittiObject(root), out, resources=ONE_WORKER)
-    correspond_store(out, Policy(), resources=ONE_WORKER)
-    return simipu.open_store(out)
+    return stored(KittiObject(root), tmp_path_factory.mktemp("store") / "k.zarr")
 
 
 def test_the_converter_reads_every_frame_with_its_split(store):

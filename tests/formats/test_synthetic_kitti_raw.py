@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import simipu
-from folders import ONE_WORKER
-from simipu.correspond.policy import Policy
-from simipu.pipelines.convert import convert
-from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_raw import KittiRaw
-from simipu.pipelines.synthetic.world import make_world
 from simipu.store.summary import summarise
-from synthetic_world import MILLIMETRES_M, generated, kitti_rig, pixel_bound, to_exposure, truth_of
+from synthetic_world import (
+    MILLIMETRES_M,
+    generated,
+    kitti_rig,
+    pixel_bound,
+    stored,
+    to_exposure,
+    truth_of,
+    worlds_of,
+)
 
 pykitti = pytest.importorskip("pykitti")
 
@@ -36,7 +39,6 @@ def made(tmp_path_factory):
         noise=False,
         beams=24,
         columns=500,
-        image_scale=0.3,
     )
 
 
@@ -52,8 +54,7 @@ def rig(made):
 
 @pytest.fixture(scope="module")
 def worlds(made, rig):
-    duration_s = FRAMES * rig.lidars[0].period_s
-    return [make_world(made[1].seed, s, duration_s=duration_s) for s in range(SCENES)]
+    return worlds_of(made[1], spacing_s=rig.lidars[0].period_s)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,7 @@ def test_pykitti_finds_every_frame_and_reads_images_and_scans(drives, root):
         assert len(drive) == FRAMES
         for frame in range(FRAMES):
             grey, colour = drive.get_gray(frame), drive.get_rgb(frame)
-            assert {image.size for image in (*grey, *colour)} == {(373, 112)}
+            assert {image.size for image in (*grey, *colour)} == {(248, 75)}
             assert all(np.asarray(image).std() > 5 for image in (*grey, *colour))
             assert len(drive.get_velo(frame)) == len(truth_of(root, scene, frame).object_id)
         with warnings.catch_warnings():
@@ -235,10 +236,7 @@ def test_true_times_are_within_the_sweep_and_true_points_where_they_were_met(
 
 @pytest.fixture(scope="module")
 def store(root, tmp_path_factory):
-    out = tmp_path_factory.mktemp("store") / "raw.zarr"
-    convert(KittiRaw(root), out, resources=ONE_WORKER)
-    correspond_store(out, Policy(), resources=ONE_WORKER)
-    return simipu.open_store(out)
+    return stored(KittiRaw(root), tmp_path_factory.mktemp("store") / "raw.zarr")
 
 
 def test_the_converter_reads_every_frame_with_its_pose(store, drives):

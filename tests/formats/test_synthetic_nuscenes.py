@@ -21,7 +21,7 @@ from simipu.pipelines.synthetic.nuscenes_tables import pose_fields
 from simipu.pipelines.synthetic.options import Options
 from synthetic_nuscenes import BEAMS, CAMERAS, COLUMNS, SMALL, matrix, rows_of
 
-FRAMES = 3
+FRAMES = 2
 CHAINED = ("sample", "sample_data", "sample_annotation")
 
 

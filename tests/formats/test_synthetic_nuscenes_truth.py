@@ -22,7 +22,7 @@ from synthetic_nuscenes import (
 @pytest.fixture(scope="module")
 def nusc(tmp_path_factory) -> NuScenes:
     root = tmp_path_factory.mktemp("nuscenes")
-    generate(root, Options(scenes=2, frames=3, noise=False, sweeps=False, **SMALL))
+    generate(root, Options(scenes=1, frames=3, noise=False, sweeps=False, **SMALL))
     return NuScenes("v1.0-mini", str(root), verbose=False)
 
 

@@ -308,14 +308,14 @@ def test_noise_is_in_the_ranges(tmp_path):
 
 
 def test_the_bytes_do_not_depend_on_the_order_of_the_work(root, tmp_path):
-    writer = make_writer(tmp_path, Options(layout="waymo-v1", scenes=2, frames=2, seed=5, **SMALL))
+    writer = make_writer(tmp_path, Options(layout="waymo-v1", scenes=1, frames=2, seed=5, **SMALL))
     for unit in (*reversed(writer.units), writer.units[1]):  # one twice, as after a killed run
         writer.write(unit, STAGE)
     writer.finish()
     writer.finish()
-    forwards = contents(root)
-    del forwards["truth/world.json"]
-    assert contents(tmp_path) == forwards
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["training", "truth"]
+    for folder in ("training", "truth/0000"):  # the first scene of two is for training as well
+        assert contents(tmp_path / folder) == contents(root / folder)
 
 
 def test_only_the_chosen_cameras_are_written_and_projected_to(tmp_path):

@@ -270,13 +270,14 @@ def test_the_truth_is_that_of_version_1(root, v1):
 
 
 def test_the_bytes_do_not_depend_on_the_order_of_the_work(root, tmp_path):
-    writer = make_writer(tmp_path, Options(layout="waymo-v2", seed=5, truth=False, **SMALL))
+    small = {**SMALL, "scenes": 1}
+    writer = make_writer(tmp_path, Options(layout="waymo-v2", seed=5, truth=False, **small))
     for unit in reversed(writer.units):
         writer.write(unit, STAGE)
     writer.finish()
     writer.finish()
-    for split in ("training", "validation"):
-        assert contents(tmp_path / split) == contents(root / split)
+    assert [path.name for path in tmp_path.iterdir()] == ["training"]
+    assert contents(tmp_path / "training") == contents(root / "training")
 
 
 def test_a_missing_package_is_named_before_the_work_begins(monkeypatch, tmp_path):
