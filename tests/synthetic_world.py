@@ -11,11 +11,11 @@ from folders import ONE_WORKER
 from simipu.correspond.policy import Policy
 from simipu.pipelines.convert import convert
 from simipu.pipelines.correspond import correspond_store
+from simipu.pipelines.synthetic import generate as generating
 from simipu.pipelines.synthetic import rigs, truth
 from simipu.pipelines.synthetic.files import truth_folder
-from simipu.pipelines.synthetic.generate import generate
 from simipu.pipelines.synthetic.options import Options
-from simipu.pipelines.synthetic.world import World, make_world
+from simipu.pipelines.synthetic.world import World
 
 MILLIMETRES_M = 0.5e-3 * 3**0.5 + 1e-5
 """How far rounding three coordinates to 1 mm and then to float32 can move a point within 100 m."""
@@ -24,7 +24,7 @@ MILLIMETRES_M = 0.5e-3 * 3**0.5 + 1e-5
 def generated(root: Path, **options) -> tuple[Path, Options]:
     """Generate a small data set in this process."""
     made = Options(**{"scenes": 1, "frames": 2, "seed": 5, "image_scale": 0.2, **options})
-    generate(root, made)
+    generating.generate(root, made)
     return root, made
 
 
@@ -33,9 +33,9 @@ def kitti_rig(options: Options) -> rigs.KittiRig:
 
 
 def worlds_of(options: Options, spacing_s: float) -> list[World]:
-    """The worlds of a data set's scenes, made anew."""
-    duration_s = options.frames * spacing_s
-    return [make_world(options.seed, s, duration_s=duration_s) for s in range(options.scenes)]
+    """The worlds of a data set's scenes; `generated` has just made them, and they are kept."""
+    stage, duration_s = generating._stage(), options.frames * spacing_s
+    return [stage(options.seed, scene, duration_s).world for scene in range(options.scenes)]
 
 
 def stored(source, out: Path):

@@ -49,7 +49,7 @@ def root(made):
 
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory):
-    return generated(tmp_path_factory.mktemp("noisy"), layout="kitti", frames=1, **SMALL)
+    return generated(tmp_path_factory.mktemp("noisy"), layout="kitti", **SMALL)
 
 
 @pytest.fixture(scope="module")
