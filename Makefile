@@ -28,7 +28,8 @@ demo: $(INSTALLED)
 	$(BIN)/simipu-prep synthetic --layout kitti --out $(DEMO)/kitti --scenes 6 --frames 16 --seed 0
 	$(BIN)/simipu-prep kitti --root $(DEMO)/kitti --out $(DEMO)/kitti.zarr
 	$(BIN)/simipu-train $(DEMO)/kitti.zarr --out $(DEMO)/run --resume --image-backbone resnet18 \
-	  --steps 100 --batch-size 4 --eval-every 50 --frames 0:64 --eval-frames 64:96
+	  --steps 150 --batch-size 4 --points 1024 --lr 0.002 --eval-every 75 \
+	  --frames 0:64 --eval-frames 64:96
 	$(BIN)/simipu-viz $(DEMO)/kitti.zarr --frame 80 --out $(DEMO)/overlay.png
 	@echo
 	@echo "$(DEMO)/kitti        the world, in KITTI's layout, with its exact truth in truth/"

@@ -25,7 +25,7 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=6)
     parser.add_argument("--frames", type=int, default=16, help="frames of each scene")
     parser.add_argument("--image-scale", type=float, default=1.0)
-    parser.add_argument("--steps", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=150)
     arguments = parser.parse_args()
     world, store_path = arguments.out / "kitti", arguments.out / "kitti.zarr"
 
@@ -50,9 +50,11 @@ def main() -> None:
     config = TrainConfig(
         store=str(store_path),
         image_backbone="resnet18",
-        sample=SampleConfig(height=96, width=320),
+        sample=SampleConfig(height=96, width=320, points=1024),
         steps=arguments.steps,
         batch_size=4,
+        lr=0.002,
+        eval_every=75,
         frames=f":{first_held_out}",
         eval_frames=f"{first_held_out}:",
     )
