@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import pykitti
 import pytest
 
 from simipu.pipelines.sources.kitti_raw import KittiRaw
@@ -20,8 +21,6 @@ from synthetic_world import (
     truth_of,
     worlds_of,
 )
-
-pykitti = pytest.importorskip("pykitti")
 
 DATE, SCENES, FRAMES = "2011_09_26", 2, 3
 CAMERAS = ("image_00", "image_01", "image_02", "image_03")

@@ -37,8 +37,6 @@ from synthetic_waymo import (
 )
 from synthetic_world import generated, truth_of
 
-pytest.importorskip("waymo_open_dataset", reason="Waymo's message classes are not installed")
-
 SMALL = {"image_scale": 0.1, "beams": 8, "columns": 200, "noise": False}
 LASER_NAMES = {1: "TOP", 2: "FRONT", 3: "SIDE_LEFT", 4: "SIDE_RIGHT", 5: "REAR"}
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 from folders import contents
@@ -12,8 +13,6 @@ from simipu.pipelines.synthetic.layouts import make_writer
 from simipu.pipelines.synthetic.options import Options
 from synthetic_waymo import STAGE, TOP, by_name, frames, matrix, transform
 from synthetic_world import generated
-
-pq = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
 
 SMALL = {"image_scale": 0.1, "beams": 8, "columns": 200, "scenes": 2, "frames": 2}
 
@@ -120,7 +119,6 @@ def segments(root) -> list[dict[str, list[dict]]]:
 
 @pytest.fixture(scope="module")
 def v1(tmp_path_factory) -> tuple[Path, list]:
-    pytest.importorskip("waymo_open_dataset", reason="Waymo's messages are not installed")
     root, _ = generated(tmp_path_factory.mktemp("v1"), layout="waymo-v1", **SMALL)
     splits = (root / "training", root / "validation")
     return root, [frames(*split.iterdir()) for split in splits]

@@ -251,10 +251,6 @@ MOST_FRAMES = {"kitti": 90, "kitti-raw": 900, "nuscenes": 180, "waymo-v1": 900, 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_scenes_that_no_street_can_hold_are_refused_before_anything_is_written(tmp_path, layout):
-    if layout == "waymo-v1":
-        pytest.importorskip("waymo_open_dataset")
-    if layout == "waymo-v2":
-        pytest.importorskip("pyarrow")
     most = MOST_FRAMES[layout]
     options = {"layout": layout, "scenes": 1, "seed": 1}
     for frames, asked_s in ((most, []), (most + 1, None)):

@@ -16,8 +16,6 @@ from simipu.pipelines.synthetic.texture import Noise, Textures, Tile, pyramid
 from simipu.pipelines.synthetic.tiles import draw_textures
 from simipu.pipelines.synthetic.world import make_world
 
-pytest.importorskip("open3d")
-
 
 @pytest.fixture(scope="module")
 def street():

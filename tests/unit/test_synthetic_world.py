@@ -15,8 +15,6 @@ from simipu.pipelines.synthetic.material import MATERIALS, NUMBER, reflectivity
 from simipu.pipelines.synthetic.plants import broadleaf
 from simipu.pipelines.synthetic.world import make_world
 
-pytest.importorskip("open3d")
-
 DURATION_S = 5.0
 TIMES = np.arange(-1.0, DURATION_S + 1.01, 0.25)
 GROUND = [NUMBER[n] for n in ("asphalt", "asphalt_old", "paint", "kerb", "paving", "grass", "soil")]
