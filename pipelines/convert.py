@@ -142,6 +142,7 @@ def _convert_block(
         writer = FrameWriter(
             storage,
             cameras=info.cameras,
+            attributes=info.frame_attributes,
             point_columns=info.point_columns,
             points=task.points,
             images=task.images,

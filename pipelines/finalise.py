@@ -71,12 +71,11 @@ def _tables(
     rows: dict[str, list[Table]], plan: Plan, info: SourceInfo, frames_per_task: list[int]
 ) -> Iterator[tuple[schema.ArraySpec, Table]]:
     """Every array with one row a frame or scene; takes the parts of each out of ``rows``."""
-    ids = [text for part in rows["frames/id"] for text in schema.decode_text(part)]
-    width = max(len(text.encode()) for text in ids)
-    for spec in schema.frame_arrays(len(info.cameras), width):
-        if spec.path == "frames/id":
-            yield spec, schema.encode_text(ids, width)
-        elif spec.path == "frames/scene":
+    for path in schema.frame_text_paths(info.frame_attributes):
+        table = schema.join_text(rows.pop(path))
+        yield schema.text_array(path, table), table
+    for spec in schema.frame_arrays(len(info.cameras)):
+        if spec.path == "frames/scene":
             scenes = _scene_numbers(plan, frames_per_task)
             yield spec, np.repeat(np.asarray(scenes, spec.dtype), frames_per_task)
         else:
@@ -103,20 +102,22 @@ def _scene_tables(
     plan: Plan, frames_per_task: list[int]
 ) -> Iterator[tuple[schema.ArraySpec, Table]]:
     frames = _frames_per_scene(plan, frames_per_task)
-    names = [plan.scenes[scene].name for scene in frames]
-    splits = [plan.scenes[scene].split for scene in frames]
-    name_bytes, split_bytes = (
-        max(1, *(len(text.encode()) for text in texts)) for texts in (names, splits)
-    )
+    scenes = [plan.scenes[scene] for scene in frames]
+    texts = {
+        "scenes/name": [scene.name for scene in scenes],
+        "scenes/split": [scene.split for scene in scenes],
+    }
+    for name in _scene_attributes(plan):
+        texts[f"scenes/attributes/{name}"] = [scene.attributes.get(name, "") for scene in scenes]
+    for path, column in texts.items():
+        table = schema.encode_text(column)
+        yield schema.text_array(path, table), table
     counts = np.array(list(frames.values()), "<i8")
-    values = [
-        schema.encode_text(names, name_bytes),
-        schema.encode_text(splits, split_bytes),
-        counts.cumsum() - counts,
-        counts,
-    ]
-    specs = schema.scene_arrays(name_bytes, split_bytes)
-    yield from zip(specs, values, strict=True)
+    yield from zip(schema.SCENE_ARRAYS, (counts.cumsum() - counts, counts), strict=True)
+
+
+def _scene_attributes(plan: Plan) -> list[str]:
+    return list(dict.fromkeys(name for scene in plan.scenes for name in scene.attributes))
 
 
 def _attributes(
@@ -136,8 +137,12 @@ def _attributes(
             "options": dict(info.options),
             "limit": plan.identity["limit"],
             "notes": list(info.notes),
+            "policy": dict(info.policy),
+            "ego_box_m": None if info.ego_box_m is None else list(info.ego_box_m),
         },
         "cameras": list(info.cameras),
+        "frame_attributes": list(info.frame_attributes),
+        "scene_attributes": _scene_attributes(plan),
         "point_columns": [list(column) for column in info.point_columns.items()],
         "point_suffix": info.point_suffix,
         "conventions": {

@@ -79,13 +79,17 @@ def make_plan(
         "options": dict(info.options),
         "cameras": list(info.cameras),
         "point_columns": [list(column) for column in info.point_columns.items()],
+        "frame_attributes": list(info.frame_attributes),
         "limit": limit,
         "task_bytes": task_bytes,
         "format_version": schema.FORMAT_VERSION,
     }
     tasks, point_rows, image_rows = _allot(identity, scenes)
-    frames = [[scene.name, scene.split, *_describe(scene.frames)] for scene in scenes]
-    left_out = [asdict(entry) for entry in skipped]
+    content = hashlib.sha256(canonical_json(identity))
+    for scene in scenes:  # one at a time: as JSON all frames together may take gigabytes
+        described = [scene.name, scene.split, dict(scene.attributes), *_describe(scene.frames)]
+        content.update(canonical_json(described))
+    content.update(canonical_json([asdict(entry) for entry in skipped]))
     return Plan(
         identity=identity,
         scenes=scenes,
@@ -93,7 +97,7 @@ def make_plan(
         tasks=tasks,
         point_rows=point_rows,
         image_rows=image_rows,
-        sha256=_digest([identity, frames, left_out]),
+        sha256=content.hexdigest(),
     )
 
 

@@ -9,7 +9,7 @@ A value that the source does not have is ``None``; it is never invented.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,26 @@ if TYPE_CHECKING:
 
 FloatArray = npt.NDArray[np.float64]
 Column = npt.NDArray[np.generic]
+ReadOut = Literal["top_to_bottom", "left_to_right", "bottom_to_top", "right_to_left"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Shutter:
+    """A rolling shutter: the lines of an image are exposed one after the other.
+
+    Attributes:
+        direction: the order of the lines.
+        start_ns, end_ns: middle of the exposure at the image's first and last edge in that order.
+        linear_velocity_m_s: (3,) float64 of the ego frame's origin at the image's timestamp,
+            expressed in the ego frame at that time.
+        angular_velocity_rad_s: (3,) float64 of the ego frame, likewise.
+    """
+
+    direction: ReadOut
+    start_ns: int
+    end_ns: int
+    linear_velocity_m_s: FloatArray
+    angular_velocity_rad_s: FloatArray
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -34,7 +54,10 @@ class CameraImage:
             frame at the image's time; ego motion between the two is already in it where known.
         T_ego_from_camera: (4, 4) float64 mounting pose, or None.
         T_world_from_ego: (4, 4) float64 ego pose at the image's time, or None.
-        timestamp_ns: capture time, or None.
+        timestamp_ns: capture time, or None. Of an image with a rolling shutter, the time at which
+            the poses hold.
+        id: the source's own name of the image; "" where it has none.
+        shutter: the rolling shutter; None for a global one, or where nothing is known.
     """
 
     data: bytes
@@ -46,6 +69,8 @@ class CameraImage:
     T_ego_from_camera: FloatArray | None = None
     T_world_from_ego: FloatArray | None = None
     timestamp_ns: int | None = None
+    id: str = ""
+    shutter: Shutter | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -80,6 +105,8 @@ class Frame:
         cameras: camera name -> image; a camera without an image at this moment is left out.
         T_world_from_ego: (4, 4) float64 ego pose at the sweep's time, or None.
         timestamp_ns: the frame's time, or None.
+        attributes: text for each name in ``SourceInfo.frame_attributes``, such as the tokens by
+            which the source's own annotations are found.
     """
 
     id: str
@@ -87,6 +114,7 @@ class Frame:
     cameras: Mapping[str, CameraImage]
     T_world_from_ego: FloatArray | None = None
     timestamp_ns: int | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,11 +137,19 @@ class FrameRef:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """Frames that belong together, in order. ``split`` is "" where the source names none."""
+    """Frames that belong together, in order.
+
+    Attributes:
+        name: unique in the data set.
+        split: the source's own partition, "" where it names none.
+        frames: the frames.
+        attributes: what else the source says of the scene, such as its place and weather.
+    """
 
     name: str
     split: str
     frames: tuple[FrameRef, ...]
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,6 +183,10 @@ class SourceInfo:
         point_suffix: file name ending of the source's point files.
         notes: what the source lacks or how a value was derived, in sentences.
         options: reader options that change what is read.
+        frame_attributes: names of the texts that every frame carries.
+        policy: fields of the correspondence policy whose default is another for this data set.
+        ego_box_m: body of the recording vehicle in the ego frame, x_min, y_min, z_min, x_max,
+            y_max, z_max: points in it are its own returns. None where it is not known.
     """
 
     name: str
@@ -156,6 +196,9 @@ class SourceInfo:
     point_suffix: str
     notes: tuple[str, ...] = ()
     options: Mapping[str, object] = field(default_factory=dict)
+    frame_attributes: tuple[str, ...] = ()
+    policy: Mapping[str, object] = field(default_factory=dict)
+    ego_box_m: tuple[float, float, float, float, float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from simipu.errors import UsageError
 
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Occlusion = Literal["zbuffer", "none"]
+EgoPoints = Literal["hide", "exclude", "keep"]
+Margin = tuple[float, float, float, float]
 
 # Raise it with every change of the algorithm that can change a result for the same policy.
 ALGORITHM_VERSION = 2
@@ -26,34 +29,41 @@ class Policy:
     Attributes:
         min_depth_m: smallest depth along the optical axis; nearer points hit the casing of the
             sensors or the car itself.
-        margin_px: width of the border inside the image in which no point is kept.
+        margin_px: widths of the borders inside the image, left, top, right and bottom, in which no
+            point is kept; one number stands for all four.
         occlusion: "zbuffer" marks points behind a nearer surface as not visible; "none" marks
             every point visible.
+        ego_points: what becomes of points that the recording vehicle's own body returned, which
+            moves with the sensors: "hide" marks them as not visible, and lets them hide nothing;
+            "exclude" leaves them out; "keep" treats them like any other. Nothing becomes of them
+            where the source does not say how large the vehicle is.
     """
 
     min_depth_m: float = 1.0
-    margin_px: float = 0.0
+    margin_px: Margin = (0.0, 0.0, 0.0, 0.0)
     occlusion: Occlusion = "zbuffer"
+    ego_points: EgoPoints = "hide"
 
     def __post_init__(self) -> None:
         # JSON tells 1 from 1.0: with floats throughout, equal policies have equal hashes.
         object.__setattr__(self, "min_depth_m", _number("min_depth_m", self.min_depth_m))
-        object.__setattr__(self, "margin_px", _number("margin_px", self.margin_px))
+        object.__setattr__(self, "margin_px", _margin(self.margin_px))
         if self.min_depth_m <= 0.0:
             raise UsageError(
                 f"min_depth_m must be greater than 0, not {self.min_depth_m}",
                 fix="Give the smallest depth in metres at which points are kept, e.g. 1.0.",
             )
-        if self.margin_px < 0.0:
+        if min(self.margin_px) < 0.0:
             raise UsageError(
-                f"margin_px must not be negative, but is {self.margin_px}",
+                f"margin_px must not be negative, but is {min(self.margin_px)}",
                 fix="Give 0 to use the whole image, or the width of the border to leave out.",
             )
-        if self.occlusion not in get_args(Occlusion):
-            raise UsageError(
-                f"occlusion {self.occlusion!r} is not known",
-                fix=f"Choose one of: {', '.join(get_args(Occlusion))}.",
-            )
+        for name, choices in (("occlusion", Occlusion), ("ego_points", EgoPoints)):
+            if (value := getattr(self, name)) not in get_args(choices):
+                raise UsageError(
+                    f"{name} {value!r} is not known",
+                    fix=f"Choose one of: {', '.join(get_args(choices))}.",
+                )
 
     @property
     def hash(self) -> str:
@@ -62,9 +72,9 @@ class Policy:
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 
-    def to_dict(self) -> dict[str, float | str]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the policy as JSON values."""
-        return asdict(self)
+        return {**asdict(self), "margin_px": list(self.margin_px)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, object]) -> Policy:
@@ -81,6 +91,17 @@ class Policy:
                 "version, or its correspondences computed again.",
             )
         return cls(**values)  # type: ignore[arg-type]  # checked in __post_init__
+
+
+def _margin(value: object) -> Margin:
+    sides = value if isinstance(value, Sequence) and not isinstance(value, str) else [value] * 4
+    if len(sides) != 4:
+        raise UsageError(
+            f"margin_px must be one number or four, not {value!r}",
+            fix="Give the borders left, top, right and bottom, e.g. margin_px=(0, 0, 0, 20).",
+        )
+    left, top, right, bottom = (_number("margin_px", side) for side in sides)
+    return left, top, right, bottom
 
 
 def _number(name: str, value: object) -> float:

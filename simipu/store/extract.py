@@ -11,6 +11,7 @@ import numpy as np
 from simipu.errors import StoreError
 
 if TYPE_CHECKING:
+    from simipu.records import Shutter
     from simipu.store.views import FrameView
 
 _IMAGE_SUFFIXES = {b"\x89PNG": ".png", b"\xff\xd8\xff": ".jpg"}
@@ -64,6 +65,7 @@ def _describe(frame: FrameView) -> dict[str, object]:
         "id": frame.id,
         "scene": frame.scene,
         "split": frame.split,
+        "attributes": frame.attributes,
         "timestamp_ns": frame.timestamp_ns,
         "T_world_from_ego": matrix(frame.T_world_from_ego),
         "lidar": {
@@ -74,6 +76,7 @@ def _describe(frame: FrameView) -> dict[str, object]:
         },
         "cameras": {
             name: {
+                "id": camera.id,
                 "width": camera.width,
                 "height": camera.height,
                 "timestamp_ns": camera.timestamp_ns,
@@ -82,7 +85,20 @@ def _describe(frame: FrameView) -> dict[str, object]:
                 "T_camera_from_lidar": matrix(camera.T_camera_from_lidar),
                 "T_ego_from_camera": matrix(camera.T_ego_from_camera),
                 "T_world_from_ego": matrix(camera.T_world_from_ego),
+                "shutter": _describe_shutter(camera.shutter),
             }
             for name, camera in frame.cameras.items()
         },
+    }
+
+
+def _describe_shutter(shutter: Shutter | None) -> object:
+    if shutter is None:
+        return None
+    return {
+        "direction": shutter.direction,
+        "start_ns": shutter.start_ns,
+        "end_ns": shutter.end_ns,
+        "linear_velocity_m_s": shutter.linear_velocity_m_s.tolist(),
+        "angular_velocity_rad_s": shutter.angular_velocity_rad_s.tolist(),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -40,12 +40,13 @@ def open_store(path: str | PathLike[str]) -> Store:
 
 @dataclass(frozen=True, slots=True)
 class SceneView:
-    """A scene: frames ``start`` to ``stop`` of the store."""
+    """A scene: frames ``start`` to ``stop`` of the store, and what its source says of it."""
 
     name: str
     split: str
     start: int
     stop: int
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.stop - self.start
@@ -119,10 +120,30 @@ class Store:
         counts = self.table("scenes/count").tolist()
         names = schema.decode_text(self.table("scenes/name"))
         splits = schema.decode_text(self.table("scenes/split"))
+        attributes: list[dict[str, str]] = [{} for _ in names]
+        for key in self.attributes.get("scene_attributes", ()):
+            texts = schema.decode_text(self.table(f"scenes/attributes/{key}"))
+            for scene, text in zip(attributes, texts, strict=True):
+                scene[key] = text
         return tuple(
-            SceneView(name, split, start, start + count)
-            for name, split, start, count in zip(names, splits, starts, counts, strict=True)
+            SceneView(name, split, start, start + count, of_scene)
+            for name, split, start, count, of_scene in zip(
+                names, splits, starts, counts, attributes, strict=True
+            )
         )
+
+    def frame_texts(self, name: str) -> list[str]:
+        """The ids of all frames, or one of their attributes, to find frames by.
+
+        Args:
+            name: "id", or one of ``attributes["frame_attributes"]``.
+
+        Raises:
+            StoreError: the frames have no such attribute.
+        """
+        if name == "id":
+            return schema.decode_text(self.table("frames/id"))
+        return schema.decode_text(self.table(f"frames/attributes/{name}"))
 
     @property
     def group(self) -> zarr.Group:

@@ -11,17 +11,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-FORMAT_VERSION = "1.0"
+TextTable = npt.NDArray[np.uint8]
+
+FORMAT_VERSION = "1.1"
 MISSING_TIME_NS = np.iinfo(np.int64).min
 """Marks a time that the source does not have; a missing pose is all NaN."""
 
 ROOT_DOCUMENT = "zarr.json"
 STAGING = ".simipu"
 """Folder for work in progress inside a store; gone when the work is committed."""
+
+SHUTTER_DIRECTIONS = ("", "top_to_bottom", "left_to_right", "bottom_to_top", "right_to_left")
+"""What the numbers in camera/shutter_direction mean; 0: no rolling shutter is known."""
 
 FRAMES_PER_CHUNK = 1024
 FRAMES_PER_SHARD = 64 * FRAMES_PER_CHUNK
@@ -175,10 +181,28 @@ def _per_frame(path: str, dtype: str, *row_shape: int) -> ArraySpec:
     return ArraySpec(path=path, dtype=dtype, row_shape=row_shape)
 
 
-def frame_arrays(cameras: int, id_bytes: int) -> tuple[ArraySpec, ...]:
-    """The arrays with one row a frame; ``id_bytes`` is the longest frame id in UTF-8."""
+def frame_text_paths(attributes: Sequence[str]) -> tuple[str, ...]:
+    """The arrays of texts with one row a frame."""
+    return ("frames/id", *(f"frames/attributes/{name}" for name in attributes), "camera/id")
+
+
+def text_array(path: str, table: TextTable) -> ArraySpec:
+    """The array that holds a table of texts; its last axis is as long as its longest text."""
+    return _per_frame(path, "|u1", *table.shape[1:])
+
+
+SHUTTER_PATHS = (
+    "camera/shutter_direction",
+    "camera/shutter_start_ns",
+    "camera/shutter_end_ns",
+    "camera/linear_velocity_m_s",
+    "camera/angular_velocity_rad_s",
+)
+
+
+def frame_arrays(cameras: int) -> tuple[ArraySpec, ...]:
+    """The arrays with one row a frame, those of texts apart."""
     return (
-        _per_frame("frames/id", "|u1", id_bytes),
         _per_frame("frames/scene", "<i4"),
         _per_frame("frames/timestamp_ns", "<i8"),
         _per_frame("frames/T_world_from_ego", "<f8", 4, 4),
@@ -199,17 +223,16 @@ def frame_arrays(cameras: int, id_bytes: int) -> tuple[ArraySpec, ...]:
         _per_frame("camera/T_ego_from_camera", "<f8", cameras, 4, 4),
         _per_frame("camera/T_world_from_ego", "<f8", cameras, 4, 4),
         _per_frame("camera/timestamp_ns", "<i8", cameras),
+        _per_frame(SHUTTER_PATHS[0], "|u1", cameras),
+        _per_frame(SHUTTER_PATHS[1], "<i8", cameras),
+        _per_frame(SHUTTER_PATHS[2], "<i8", cameras),
+        _per_frame(SHUTTER_PATHS[3], "<f8", cameras, 3),
+        _per_frame(SHUTTER_PATHS[4], "<f8", cameras, 3),
     )
 
 
-def scene_arrays(name_bytes: int, split_bytes: int) -> tuple[ArraySpec, ...]:
-    """The arrays with one row a scene."""
-    return (
-        _per_frame("scenes/name", "|u1", name_bytes),
-        _per_frame("scenes/split", "|u1", split_bytes),
-        _per_frame("scenes/start", "<i8"),
-        _per_frame("scenes/count", "<i8"),
-    )
+SCENE_ARRAYS = (_per_frame("scenes/start", "<i8"), _per_frame("scenes/count", "<i8"))
+"""The arrays with one row a scene, those of texts apart."""
 
 
 def point_arrays(columns: Mapping[str, str]) -> tuple[ArraySpec, ...]:
@@ -256,15 +279,24 @@ def pair_arrays(group: str) -> tuple[ArraySpec, ...]:
     )
 
 
-def encode_text(texts: list[str], width: int) -> np.ndarray[tuple[int, int], np.dtype[np.uint8]]:
-    """Texts as rows of UTF-8 bytes, padded with zeros to ``width``."""
-    rows = np.zeros((len(texts), width), np.uint8)
-    for row, text in zip(rows, texts, strict=True):
-        encoded = text.encode()
-        row[: len(encoded)] = np.frombuffer(encoded, np.uint8)
-    return rows
+def encode_text(texts: Iterable[str]) -> TextTable:
+    """Texts as rows of UTF-8 bytes, padded with zeros to the longest, which counts at least 1."""
+    encoded = [text.encode() for text in texts]
+    width = max([1, *map(len, encoded)])
+    padded = b"".join(text.ljust(width, b"\0") for text in encoded)
+    return np.frombuffer(padded, np.uint8).reshape(len(encoded), width)
 
 
-def decode_text(rows: np.ndarray[tuple[int, int], np.dtype[np.uint8]]) -> list[str]:
-    """The inverse of ``encode_text``."""
+def join_text(tables: Sequence[TextTable]) -> TextTable:
+    """Tables of texts, one after the other."""
+    width = max(table.shape[-1] for table in tables)
+    widened = [
+        np.pad(table, [(0, 0)] * (table.ndim - 1) + [(0, width - table.shape[-1])])
+        for table in tables
+    ]
+    return np.concatenate(widened)
+
+
+def decode_text(rows: TextTable) -> list[str]:
+    """The texts of (n, width) rows of UTF-8 bytes."""
     return [row.tobytes().rstrip(b"\0").decode() for row in rows]

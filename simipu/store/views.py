@@ -5,16 +5,17 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from simipu.errors import StoreError
-from simipu.records import Column, Correspondences, FloatArray
+from simipu.records import Column, Correspondences, FloatArray, Shutter
 from simipu.store import schema
 
 if TYPE_CHECKING:
+    from simipu.records import ReadOut
     from simipu.store.reader import SceneView, Store
 
 Array = npt.NDArray[Any]
@@ -67,7 +68,7 @@ class FrameView:
     @cached_property
     def id(self) -> str:
         """The source's own name of the frame."""
-        return schema.decode_text(self._store.table("frames/id")[self.index : self.index + 1])[0]
+        return self._text("frames/id")
 
     @property
     def _scene(self) -> SceneView:
@@ -92,6 +93,15 @@ class FrameView:
     def T_world_from_ego(self) -> FloatArray | None:
         """(4, 4) ego pose at the sweep's time."""
         return _pose(self._store.table("frames/T_world_from_ego")[self.index])
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What else the source says of the frame, such as its tokens."""
+        names = self._store.attributes.get("frame_attributes", ())
+        return {name: self._text(f"frames/attributes/{name}") for name in names}
+
+    def _text(self, path: str) -> str:
+        return schema.decode_text(self._store.table(path)[self.index : self.index + 1])[0]
 
     @cached_property
     def points(self) -> PointCloud:
@@ -220,6 +230,32 @@ class CameraView:
     def timestamp_ns(self) -> int | None:
         """Capture time of the image."""
         return _time(self._value("timestamp_ns"))
+
+    @property
+    def id(self) -> str:
+        """The source's own name of the image; "" where it has none."""
+        if "camera/id" not in self._store.layouts:  # format 1.0
+            return ""
+        return schema.decode_text(self._value("id")[None])[0]
+
+    @property
+    def shutter(self) -> Shutter | None:
+        """The rolling shutter; None for a global one, or where nothing is known."""
+        paths = schema.SHUTTER_PATHS
+        if paths[0] not in self._store.layouts:  # format 1.0
+            return None
+        direction, start, end, linear, angular = (
+            self._store.table(path)[self._frame, self._number] for path in paths
+        )
+        if not direction:
+            return None
+        return Shutter(
+            direction=cast("ReadOut", schema.SHUTTER_DIRECTIONS[direction]),
+            start_ns=int(start),
+            end_ns=int(end),
+            linear_velocity_m_s=np.array(linear),
+            angular_velocity_rad_s=np.array(angular),
+        )
 
     def encoded(self) -> bytes:
         """The PNG or JPEG file, as the source has it."""

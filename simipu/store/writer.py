@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-    from simipu.records import Frame
+    from simipu.records import Frame, Shutter
     from simipu.store.storage import LocalStorage
 
 Array = npt.NDArray[np.generic]
@@ -30,6 +30,7 @@ class FrameWriter:
     Args:
         storage: the store.
         cameras: camera names of the store, in order.
+        attributes: names of the texts that every frame carries.
         point_columns: point column name -> dtype.
         points, images: the task's rows of the point columns and of the image bytes.
     """
@@ -39,18 +40,20 @@ class FrameWriter:
         storage: LocalStorage,
         *,
         cameras: Sequence[str],
+        attributes: Sequence[str],
         point_columns: Mapping[str, str],
         points: range,
         images: range,
     ) -> None:
         self._cameras = tuple(cameras)
+        self._attributes = tuple(attributes)
         self._points = {
             name: ShardWriter(storage, spec, points)
             for name, spec in zip(point_columns, schema.point_arrays(point_columns), strict=True)
         }
         self._images = ShardWriter(storage, schema.IMAGE_DATA, images)
         self._rows: list[dict[str, object]] = []
-        self._ids: list[str] = []
+        self._texts: list[dict[str, list[str]]] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> FrameWriter:
@@ -84,7 +87,14 @@ class FrameWriter:
         cameras = [self._append_camera(frame, name) for name in self._cameras]
         row |= {path: [camera[path] for camera in cameras] for path in cameras[0]}
         self._rows.append(row)
-        self._ids.append(frame.id)
+        images = (frame.cameras.get(name) for name in self._cameras)
+        self._texts.append(
+            {
+                "frames/id": [frame.id],
+                **{f"frames/attributes/{key}": [text] for key, text in frame.attributes.items()},
+                "camera/id": ["" if image is None else image.id for image in images],
+            }
+        )
 
     def _append_camera(self, frame: Frame, name: str) -> dict[str, object]:
         image = frame.cameras.get(name)
@@ -102,6 +112,7 @@ class FrameWriter:
                 "camera/T_ego_from_camera": _NO_POSE,
                 "camera/T_world_from_ego": _NO_POSE,
                 "camera/timestamp_ns": schema.MISSING_TIME_NS,
+                **_shutter(None),
             }
         self._images.append(np.frombuffer(image.data, np.uint8))
         return {
@@ -116,14 +127,18 @@ class FrameWriter:
             "camera/T_ego_from_camera": _pose(image.T_ego_from_camera),
             "camera/T_world_from_ego": _pose(image.T_world_from_ego),
             "camera/timestamp_ns": _time(image.timestamp_ns),
+            **_shutter(image.shutter),
         }
 
     def fragment(self, notes: Mapping[str, object]) -> Fragment:
         """What the task leaves; call after the ``with`` block."""
-        width = max((len(text.encode()) for text in self._ids), default=1)
-        rows: dict[str, Array] = {"frames/id": schema.encode_text(self._ids, width)}
-        for spec in schema.frame_arrays(len(self._cameras), width):
-            if spec.path in ("frames/id", "frames/scene"):
+        rows: dict[str, Array] = {}
+        for path in schema.frame_text_paths(self._attributes):
+            table = schema.encode_text(text for texts in self._texts for text in texts[path])
+            per_image = (len(self._cameras),) if path == "camera/id" else ()
+            rows[path] = table.reshape(len(self._texts), *per_image, table.shape[-1])
+        for spec in schema.frame_arrays(len(self._cameras)):
+            if spec.path == "frames/scene":
                 continue
             values = [row[spec.path] for row in self._rows]
             rows[spec.path] = np.asarray(values, spec.dtype).reshape(len(values), *spec.row_shape)
@@ -133,6 +148,21 @@ class FrameWriter:
 
 def _pose(T: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
     return _NO_POSE if T is None else T
+
+
+def _shutter(shutter: Shutter | None) -> dict[str, object]:
+    if shutter is None:
+        still = np.full(3, np.nan)
+        values: tuple[object, ...] = (0, *[schema.MISSING_TIME_NS] * 2, still, still)
+    else:
+        values = (
+            schema.SHUTTER_DIRECTIONS.index(shutter.direction),
+            shutter.start_ns,
+            shutter.end_ns,
+            shutter.linear_velocity_m_s,
+            shutter.angular_velocity_rad_s,
+        )
+    return dict(zip(schema.SHUTTER_PATHS, values, strict=True))
 
 
 def _time(time_ns: int | None) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from simipu.correspond import policy as policy_module
-from simipu.correspond.compute import correspond
+from simipu.correspond.compute import correspond, in_ego_box
 from simipu.correspond.policy import Policy
 from simipu.errors import UsageError
 from simipu.records import Correspondences
@@ -19,7 +19,7 @@ BARREL = np.array([-0.2, 0.05, 0.001, -0.002, 0.0])
 T = np.array([[0.0, -1, 0, 0], [0, 0, -1, -0.1], [1, 0, 0, -0.2], [0, 0, 0, 1]])
 
 
-def run(xyz, *, K=K, T=T, distortion=BARREL, **policy) -> Correspondences:
+def run(xyz, *, K=K, T=T, distortion=BARREL, own=None, **policy) -> Correspondences:
     return correspond(
         np.asarray(xyz, dtype=np.float32).reshape(-1, 3),
         T_camera_from_lidar=T,
@@ -28,6 +28,7 @@ def run(xyz, *, K=K, T=T, distortion=BARREL, **policy) -> Correspondences:
         width=WIDTH,
         height=HEIGHT,
         policy=Policy(**policy),
+        ego_points=own,
     )
 
 
@@ -48,12 +49,17 @@ def one_at_a_time(xyz, min_depth, margin):
         radial = 1 + k1 * r2 + k2 * r2**2 + k3 * r2**3
         u = K[0, 0] * (x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x)) + K[0, 2]
         v = K[1, 1] * (y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y) + K[1, 2]
-        if -0.5 + margin <= u < WIDTH - 0.5 - margin and -0.5 + margin <= v < HEIGHT - 0.5 - margin:
+        left, top, right, bottom = margin
+        inside_u = -0.5 + left <= u < WIDTH - 0.5 - right
+        inside_v = -0.5 + top <= v < HEIGHT - 0.5 - bottom
+        if inside_u and inside_v:
             found.append((row, u, v, depth))
     return np.array(found)
 
 
-@pytest.mark.parametrize(("min_depth", "margin"), [(1.0, 0.0), (4.0, 3.25)])
+@pytest.mark.parametrize(
+    ("min_depth", "margin"), [(1.0, (0, 0, 0, 0)), (4.0, (3.25, 1.5, 9.0, 0.5))]
+)
 def test_equals_scalar_arithmetic_point_by_point(min_depth, margin):
     xyz = np.random.default_rng(3).normal(0, 8, size=(5000, 3)).astype(np.float32)
     xyz[::97] = np.nan
@@ -89,6 +95,18 @@ UNIT = {"K": np.eye(3), "T": np.eye(4), "distortion": np.zeros(5), "min_depth_m"
 )
 def test_the_image_spans_half_open_intervals_around_pixel_centres(u, inside):
     assert len(run([u, 10.0, 1.0], **UNIT)) == inside
+
+
+def test_one_margin_stands_for_all_four():
+    assert Policy(margin_px=2.0) == Policy(margin_px=(2, 2, 2, 2))
+
+
+@pytest.mark.parametrize(
+    ("u", "inside"), [(0.999, False), (1.001, True), (62.9, True), (63, False)]
+)
+def test_borders_of_one_pixel_at_pixel_centres(u, inside):
+    # 1 < u < W - 1: how the nuScenes devkit crops.
+    assert len(run([u, 10.0, 1.0], **UNIT, margin_px=(1.5, 1.5, 0.5, 0.5))) == inside
 
 
 @pytest.mark.parametrize("shift", [1e-9, -1e-9])
@@ -173,6 +191,54 @@ def test_occlusion_changes_nothing_but_the_visible_flag():
         np.testing.assert_array_equal(getattr(with_test, name), getattr(without, name))
 
 
+def wall_behind_a_panel():
+    """A wall 20 m ahead, and a panel before its left half, 3 m ahead."""
+    y, z = (a.ravel() for a in np.meshgrid(np.linspace(-6, 6, 120), np.linspace(-4, 4, 80)))
+    wall = np.column_stack([np.full(len(y), 20.0), y, z])
+    panel = np.column_stack([np.full(len(y), 3.0), y / 12 + 0.5, z / 7])
+    return np.concatenate([wall, panel]), np.arange(2 * len(y)) >= len(y)
+
+
+def test_ego_points_are_hidden_and_hide_nothing():
+    xyz, panel = wall_behind_a_panel()
+    hidden = run(xyz, own=panel)
+    kept = run(xyz, own=panel, ego_points="keep")
+    np.testing.assert_array_equal(hidden.row, kept.row)
+    np.testing.assert_array_equal(hidden.uv, kept.uv)
+    is_panel = panel[hidden.row]
+    assert is_panel.any()
+    assert not hidden.visible[is_panel].any()
+    assert hidden.visible[~is_panel].all()
+    assert kept.visible[is_panel].all()
+    assert not kept.visible[~is_panel].all()
+
+
+@pytest.mark.parametrize("occlusion", ["zbuffer", "none"])
+def test_excluded_ego_points_leave_what_a_cloud_without_them_has(occlusion):
+    xyz, panel = wall_behind_a_panel()
+    policy = {"occlusion": occlusion}
+    excluded = run(xyz, own=panel, ego_points="exclude", **policy)
+    without = run(xyz[~panel], **policy)
+    np.testing.assert_array_equal(excluded.row, without.row)  # the panel comes last
+    np.testing.assert_array_equal(excluded.uv, without.uv)
+    np.testing.assert_array_equal(excluded.visible, without.visible)
+    kept = run(xyz, own=panel, ego_points="keep", **policy)
+    np.testing.assert_array_equal(kept.visible, run(xyz, **policy).visible)
+    assert kept.visible[panel[kept.row]].any()
+
+
+def test_the_ego_box_is_tested_in_the_ego_frame():
+    T_ego_from_lidar = np.eye(4)
+    T_ego_from_lidar[:3, :3] = [[0, 1, 0], [-1, 0, 0], [0, 0, 1]]  # lidar y is ego x
+    T_ego_from_lidar[:3, 3] = [0.9, 0.0, 1.8]
+    box = (-1.0, -0.8, 0.0, 3.0, 0.8, 1.6)
+    ego = np.array([[2.9, 0.7, 0.1], [3.1, 0.7, 0.1], [2.9, -0.9, 0.1], [0, 0, 1.7], [0, 0, 1.5]])
+    xyz = (ego - T_ego_from_lidar[:3, 3]) @ T_ego_from_lidar[:3, :3]
+    xyz = np.concatenate([xyz, [[np.nan, 0, 0]]]).astype(np.float32)
+    found = in_ego_box(xyz, T_ego_from_lidar, box)
+    assert found.tolist() == [True, False, False, False, True, False]
+
+
 @pytest.mark.parametrize(
     "values",
     [
@@ -183,6 +249,10 @@ def test_occlusion_changes_nothing_but_the_visible_flag():
         {"min_depth_m": True},
         {"margin_px": -0.1},
         {"margin_px": math.inf},
+        {"margin_px": (1, 2, 3)},
+        {"margin_px": (0, 0, -1, 0)},
+        {"margin_px": "1234"},
+        {"ego_points": "drop"},
         {"occlusion": "raytraced"},
         {"occlusion": None},
     ],
@@ -194,7 +264,9 @@ def test_a_bad_policy_says_which_value_and_how_to_mend_it(values):
 
 
 def test_policy_survives_json():
-    policy = Policy(min_depth_m=0.3, margin_px=2, occlusion="none")
+    policy = Policy(
+        min_depth_m=0.3, margin_px=(2, 0, 1.5, 0), occlusion="none", ego_points="exclude"
+    )
     assert Policy.from_dict(json.loads(json.dumps(policy.to_dict()))) == policy
     assert Policy.from_dict({}) == Policy()
 
@@ -209,9 +281,11 @@ def test_hash_tells_policies_apart_but_not_their_spelling(monkeypatch):
         Policy().hash,
         Policy(min_depth_m=2.0).hash,
         Policy(margin_px=1.0).hash,
+        Policy(margin_px=(1, 1, 1, 0)).hash,
         Policy(occlusion="none").hash,
+        Policy(ego_points="keep").hash,
     ]
-    assert len(set(hashes)) == 4
+    assert len(set(hashes)) == 6
     assert Policy(min_depth_m=1, margin_px=-0.0).hash == hashes[0]
     monkeypatch.setattr(policy_module, "ALGORITHM_VERSION", policy_module.ALGORITHM_VERSION + 1)
     assert Policy().hash != hashes[0]

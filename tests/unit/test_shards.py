@@ -200,7 +200,7 @@ def test_a_write_that_fails_leaves_no_file(tmp_path):
 
 def test_the_document_survives_json(tmp_path):
     for spec in (
-        *schema.frame_arrays(3, 20),
+        *schema.frame_arrays(3),
         *schema.point_arrays({"x": "<f4"}),
         schema.IMAGE_DATA,
     ):
@@ -213,6 +213,9 @@ def test_the_document_survives_json(tmp_path):
 
 def test_text_rows_are_utf8():
     texts = ["", "Straße", "a/b"]
-    rows = schema.encode_text(texts, 10)
-    assert rows.shape == (3, 10)
+    rows = schema.encode_text(texts)
+    assert rows.shape == (3, 7)
     assert schema.decode_text(rows) == texts
+    assert schema.encode_text(["", ""]).shape == (2, 1)
+    joined = schema.join_text([rows, schema.encode_text(["a"]), schema.encode_text([])])
+    assert schema.decode_text(joined) == [*texts, "a"]
