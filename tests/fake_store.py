@@ -28,6 +28,11 @@ class FakeStore:
         visible: share of the points that their camera sees.
         empty: frames whose cameras see no point.
         encoded_size: (height, width) of all images, whatever their cameras say.
+        scene_length: frames of each scene; the scenes are called s0, s1, ..., those with an even
+            number belong to the split "train", the others to "val".
+        missing: (frame, camera) of images that do not exist.
+        telling: the intensity of a point is the red of its pixel, so that pixel and point can be
+            matched; else it is the number of its row.
     """
 
     frames: int = 4
@@ -40,6 +45,9 @@ class FakeStore:
     path: str = "fake.zarr"
     fingerprint: str = "f00d"
     correspondence_policy: dict | None = field(default_factory=lambda: {"min_depth_m": 1.0})
+    scene_length: int = 2
+    missing: tuple[tuple[int, int], ...] = ()
+    telling: bool = False
 
     @property
     def cameras(self) -> tuple[str, ...]:
@@ -47,6 +55,27 @@ class FakeStore:
 
     def __len__(self) -> int:
         return self.frames
+
+    @property
+    def scenes(self) -> tuple[SimpleNamespace, ...]:
+        return tuple(
+            SimpleNamespace(
+                name=f"s{number}",
+                split=("train", "val")[number % 2],
+                start=start,
+                stop=min(start + self.scene_length, self.frames),
+            )
+            for number, start in enumerate(range(0, self.frames, self.scene_length))
+        )
+
+    def table(self, name: str) -> np.ndarray:
+        if name == "frames/scene":
+            return np.arange(self.frames) // self.scene_length
+        assert name == "camera/valid"
+        valid = np.ones((self.frames, len(self.sizes)), dtype=np.uint8)
+        for frame, camera in self.missing:
+            valid[frame, camera] = 0
+        return valid
 
     def __getitem__(self, index: int) -> SimpleNamespace:
         rng = np.random.default_rng(index)
@@ -61,10 +90,12 @@ class FakeStore:
                 visible=rng.random(seen) < self.visible,
             )
             xyz.append(np.column_stack([uv, np.full(self.points, number)]).astype(np.float32))
+            if (index, number) in self.missing:
+                continue
             cameras[name] = FakeCamera(
                 name, height, width, found, self.encoded_size or (height, width)
             )
-        cloud = FakeCloud(np.concatenate(xyz), self.intensity)
+        cloud = FakeCloud(np.concatenate(xyz), self.intensity, self.telling)
         return SimpleNamespace(index=index, points=cloud, cameras=cameras)
 
 
@@ -72,6 +103,7 @@ class FakeStore:
 class FakeCloud:
     xyz: np.ndarray
     has_intensity: bool
+    telling: bool
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -79,6 +111,8 @@ class FakeCloud:
 
     def __getitem__(self, column: str) -> np.ndarray:
         if column == "intensity":
+            if self.telling:
+                return (COLOUR_PER_PX * self.xyz[:, 0]).clip(0, 255).astype(np.uint8)
             return np.arange(len(self.xyz), dtype=np.uint8)
         return self.xyz[:, "xyz".index(column)]
 

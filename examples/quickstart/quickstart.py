@@ -6,13 +6,20 @@ from pathlib import Path
 
 import simipu
 from simipu.correspond.policy import Policy
-from simipu.data.dataset import SampleConfig
+from simipu.data.config import SampleConfig, Selection
 from simipu.pipelines.convert import Resources, convert
 from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_object import KittiObject
 from simipu.pipelines.synthetic.generate import generate
 from simipu.pipelines.synthetic.options import Options
-from simipu.train.config import TrainConfig
+from simipu.train.config import (
+    DataConfig,
+    LogConfig,
+    ModelConfig,
+    OptimConfig,
+    RunConfig,
+    TrainConfig,
+)
 from simipu.train.console import Console, describe_change
 from simipu.train.runlog import read_log
 from simipu.train.trainer import Trainer
@@ -48,19 +55,19 @@ def main() -> None:
     # 3. Weights. The last scenes are measured on, before and after, and not trained on.
     first_held_out = len(store) - max(1, arguments.scenes // 3) * arguments.frames
     config = TrainConfig(
-        store=str(store_path),
-        image_backbone="resnet18",
+        data=DataConfig(
+            stores=(Selection(path=str(store_path), frames=f":{first_held_out}"),),
+            held_out=(Selection(path=str(store_path), frames=f"{first_held_out}:"),),
+        ),
         sample=SampleConfig(height=96, width=320, points=1024),
-        steps=arguments.steps,
-        batch_size=4,
-        lr=0.002,
-        eval_every=75,
-        frames=f":{first_held_out}",
-        eval_frames=f"{first_held_out}:",
+        model=ModelConfig(image_backbone="resnet18"),
+        optim=OptimConfig(batch_size=4, lr=0.002),
+        run=RunConfig(steps=arguments.steps),
+        log=LogConfig(eval_every=75),
     )
-    trainer = Trainer(config, store, arguments.out / "run", resume=True)
+    trainer = Trainer(config, {str(store_path): store}, arguments.out / "run", resume=True)
     with Console(sys.stderr, step=trainer.step, steps=trainer.steps) as console:
-        trainer.train(console.update)
+        trainer.train(console)
     print(describe_change(read_log(trainer.run)))
 
     # 4. A picture of what the training learned from.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
 
 import numpy as np
@@ -21,57 +20,25 @@ from simipu.data.augment import (
 from simipu.data.decode import decode_rgb
 from simipu.data.photometric import NO_JITTER, draw_jitter
 from simipu.data.select import choose_pairs, choose_views
-from simipu.errors import StoreError, UsageError
+from simipu.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from simipu.data.config import SampleConfig
+    from simipu.data.selection import Images
     from simipu.store.reader import Store
     from simipu.store.views import CameraView, PointCloud
 
 Float32Array = npt.NDArray[np.float32]
-IMAGE_STRIDE = 32  # of the coarsest feature map of the usual backbones
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SampleConfig:
-    """Sizes of a sample.
-
-    Attributes:
-        height, width: of the image that the network sees, in pixels; multiples of 32.
-        pairs: pixel-point pairs per image.
-        cell_px: of each square of this many pixels at most one pair is taken.
-        points: points in each view of the cloud, those of the pairs among them.
-    """
-
-    height: int = 96
-    width: int = 320
-    pairs: int = 128
-    cell_px: int = 6
-    points: int = 2048
-
-    def __post_init__(self) -> None:
-        for name in ("height", "width"):
-            value = getattr(self, name)
-            if value <= 0 or value % IMAGE_STRIDE:
-                below = max(1, value // IMAGE_STRIDE) * IMAGE_STRIDE
-                raise UsageError(
-                    f"the image {name} is {value} px, not a multiple of {IMAGE_STRIDE}",
-                    fix=f"Take {below} or {below + IMAGE_STRIDE}.",
-                )
-        if self.pairs < 2:
-            raise UsageError(
-                f"{self.pairs} pairs per image leave nothing to tell apart", fix="Take 2 or more."
-            )
-        if self.cell_px < 1:
-            raise UsageError(f"a cell of {self.cell_px} px is none", fix="Take 1 or more.")
-        if self.points < self.pairs:
-            raise UsageError(
-                f"{self.points} points cannot hold the points of {self.pairs} pairs",
-                fix="Take more points or fewer pairs.",
-            )
 
 
 SampleKey: TypeAlias = tuple[int, int]
-"""(epoch, index): what every random choice of a sample is derived from, beside the seed."""
+"""(visit, index): what every random choice of a sample is derived from, beside the seed.
+
+The visit counts how often the image may have been seen before: the epoch, unless its weight is more
+than one.
+"""
 
 
 class Cloud(NamedTuple):
@@ -94,12 +61,13 @@ class Sample(NamedTuple):
     Row k of ``uv`` and ``valid`` belongs to row k of both clouds: the rows of the pairs come first.
 
     Attributes:
-        image: (3, H, W) uint8, RGB.
+        image: (3, H, W) uint8, RGB; channels last in memory.
         jitter: (3,) float32 colour factors for `simipu.data.photometric.prepare_images`.
         uv: (N, 2) float32 pixel coordinates in ``image``; zeros where not valid.
         valid: (N,) bool; False where the image has fewer than N pairs.
         clean: the points in the lidar frame.
         augmented: other points (the pairs' apart), transformed by a random similarity.
+        store: index among the data set's stores.
         frame: index of the frame in the store.
         camera: index in ``store.cameras``.
     """
@@ -110,6 +78,7 @@ class Sample(NamedTuple):
     valid: Tensor
     clean: Cloud
     augmented: Cloud
+    store: Tensor
     frame: Tensor
     camera: Tensor
 
@@ -123,87 +92,80 @@ class Sample(NamedTuple):
 
         return type(self)(*map(moved, self))
 
+    def record_stream(self, stream: torch.cuda.Stream) -> None:
+        """Keep the memory of all tensors until ``stream`` has done what it is given so far."""
+        for item in self:
+            for tensor in item if isinstance(item, Cloud) else (item,):
+                tensor.record_stream(stream)
+
 
 class PairDataset(Dataset[Sample]):
-    """Samples of the images of ``frames``, one for each camera.
+    """Samples of images, those of one store after those of another.
 
     Points are those that project into the camera's image, hidden ones included: they are part of
-    the scene's shape, but never one of a pair. A sample is a function of (seed, epoch, index)
+    the scene's shape, but never one of a pair. A sample is a function of (seed, visit, index)
     alone, whatever process computes it.
 
     Args:
-        store: an open store with correspondences.
-        frames: indices of the frames to use.
+        parts: the images of each store.
         config: sizes of a sample.
         seed: of all random choices.
         augment: draw crops, mirroring, colour and point transforms; otherwise the image is shown
             whole (as far as its aspect allows) and only pairs and points are drawn.
-
-    Raises:
-        StoreError: the store has no correspondences, or no image in ``frames``.
     """
 
     def __init__(
-        self, store: Store, frames: range, config: SampleConfig, *, seed: int, augment: bool
+        self, parts: Sequence[Images], config: SampleConfig, *, seed: int, augment: bool
     ) -> None:
-        if store.correspondence_policy is None:
-            raise StoreError(
-                "the store has no correspondences to train on",
-                where=store.path,
-                fix=f"Compute them with: simipu-prep correspond {store.path}",
-            )
-        self.store = store
+        self.parts = tuple(parts)
         self.config = config
         self.seed = seed
         self.augment = augment
-        camera_index = {name: index for index, name in enumerate(store.cameras)}
-        # Two columns, frame and camera; an array because it is sent to every worker.
-        self.items = np.array(
-            [(index, camera_index[name]) for index in frames for name in store[index].cameras],
-            dtype=np.int32,
-        ).reshape(-1, 2)
-        if not len(self.items):
-            raise StoreError(
-                f"no images in frames {frames.start}:{frames.stop}",
-                where=store.path,
-                fix=f"The store has {len(store)} frames; choose among them.",
-            )
+        self._ends = np.cumsum([len(part) for part in self.parts])
 
     def __len__(self) -> int:
-        return len(self.items)
+        return int(self._ends[-1])
 
     def __getitem__(self, key: SampleKey) -> Sample:
-        """The sample of ``(epoch, index)``."""
-        epoch, index = key
-        rng = np.random.default_rng([self.seed, epoch, index])
-        frame_index, camera_index = (int(value) for value in self.items[index])
-        frame = self.store[frame_index]
-        camera = frame.cameras[self.store.cameras[camera_index]]
+        """The sample of ``(visit, index)``."""
+        visit, index = key
+        rng = np.random.default_rng([self.seed, visit, index])
+        place, frame_index, camera_index = self._locate(index)
+        store = self.parts[place].store
+        frame = store[frame_index]
+        camera = frame.cameras[store.cameras[camera_index]]
         found = camera.correspondences
+        row = found.row
         config = self.config
         size = (config.height, config.width)
 
         view = self._view(rng, camera)
         uv = view.map_uv(found.uv)
+        visible = found.visible
+        points = frame.points
+        if config.min_range_m > 0 or config.max_range_m is not None:
+            near = _in_range(points, row, config.min_range_m, config.max_range_m)
+            row, uv, visible = row[near], uv[near], visible[near]
         pairs = choose_pairs(
-            rng, uv, found.visible, size=size, cell_px=config.cell_px, count=config.pairs
+            rng, uv, visible, size=size, cell_px=config.cell_px, count=config.pairs
         )
         clean, augmented = choose_views(rng, len(uv), pairs, count=config.points)
 
-        feature = _standardised_intensity(frame.points, found.row)
-        kept, moved = _coordinates(frame.points, found.row[clean], found.row[augmented])
+        feature = _standardised_intensity(points, row)
+        kept, moved = _coordinates(points, row[clean], row[augmented])
         if self.augment:
             moved = add_noise(rng, random_similarity(rng).apply(moved))
         uv_of_pairs = np.zeros((config.pairs, 2), dtype=np.float32)
         uv_of_pairs[: len(pairs)] = uv[pairs]
         jitter = draw_jitter(rng) if self.augment else NO_JITTER
         return Sample(
-            image=view.apply(self._decode(camera, frame_index)),
+            image=view.apply(self._decode(store, camera, frame_index)),
             jitter=torch.from_numpy(jitter.copy()),
             uv=torch.from_numpy(uv_of_pairs),
             valid=torch.arange(config.pairs) < len(pairs),
             clean=_cloud(kept, feature[clean], config.points),
             augmented=_cloud(moved, feature[augmented], config.points),
+            store=torch.tensor(place),
             frame=torch.tensor(frame_index),
             camera=torch.tensor(camera_index),
         )
@@ -216,17 +178,23 @@ class PairDataset(Dataset[Sample]):
         Returns:
             (3, H, W) uint8, not augmented, or None if no other frame has this camera.
         """
-        frame_index, camera_index = (int(value) for value in self.items[index])
-        name = self.store.cameras[camera_index]
-        count = len(self.store)
-        opposite = frame_index + count // 2
+        place, frame_index, camera_index = self._locate(index)
+        store = self.parts[place].store
+        count = len(store)
+        has_camera = store.table("camera/valid")[:, camera_index]
         for step in range(count):
-            other = (opposite + step) % count
-            cameras = self.store[other].cameras
-            if other != frame_index and name in cameras:
-                view = self._view(None, cameras[name])
-                return view.apply(self._decode(cameras[name], other))
+            other = (frame_index + count // 2 + step) % count
+            if other != frame_index and has_camera[other]:
+                camera = store[other].cameras[store.cameras[camera_index]]
+                return self._view(None, camera).apply(self._decode(store, camera, other))
         return None
+
+    def _locate(self, index: int) -> tuple[int, int, int]:
+        """Store, frame and camera of an image."""
+        place = int(np.searchsorted(self._ends, index, side="right"))
+        part = self.parts[place]
+        frame, camera = part.items[index - self._ends[place] + len(part)].tolist()
+        return place, frame, camera
 
     def _view(self, rng: np.random.Generator | None, camera: CameraView) -> ImageView:
         source, target = (camera.height, camera.width), (self.config.height, self.config.width)
@@ -234,26 +202,40 @@ class PairDataset(Dataset[Sample]):
             return random_view(rng, source, target)
         return centre_view(source, target)
 
-    def _decode(self, camera: CameraView, frame_index: int) -> Tensor:
-        where = f"{self.store.path}, frame {frame_index}, camera {camera.name}"
+    def _decode(self, store: Store, camera: CameraView, frame_index: int) -> Tensor:
+        where = f"{store.path}, frame {frame_index}, camera {camera.name}"
         image = decode_rgb(camera.encoded(), where=where)
         if image.shape[1:] != (camera.height, camera.width):
             raise StoreError(
                 f"the image has {image.shape[2]} x {image.shape[1]} px, the store says "
                 f"{camera.width} x {camera.height}",
                 where=where,
-                fix=f"Check the store with: simipu-prep verify {self.store.path}",
+                fix=f"Check the store with: simipu-prep verify {store.path}",
             )
         return image
 
 
+def _in_range(
+    points: PointCloud, rows: npt.NDArray[np.uint32], least_m: float, most_m: float | None
+) -> npt.NDArray[np.bool_]:
+    """Which of ``rows`` are so far from the lidar."""
+    squared = np.zeros(len(rows), dtype=np.float32)
+    for name in "xyz":
+        squared += points[name][rows].astype(np.float32, copy=False) ** 2
+    near = squared >= np.float32(least_m) ** 2
+    if most_m is not None:
+        near &= squared <= np.float32(most_m) ** 2
+    return near
+
+
 def _coordinates(points: PointCloud, *rows: npt.NDArray[np.uint32]) -> list[Float32Array]:
     """(n, 3) coordinates of each selection of rows, without an (N, 3) copy of the whole cloud."""
-    columns = [points[name] for name in "xyz"]
-    return [
-        np.stack([column[chosen] for column in columns], axis=1).astype(np.float32, copy=False)
-        for chosen in rows
-    ]
+    chosen = [np.empty((len(part), 3), dtype=np.float32) for part in rows]
+    for axis, name in enumerate("xyz"):
+        column = points[name]
+        for out, part in zip(chosen, rows, strict=True):
+            out[:, axis] = column[part]
+    return chosen
 
 
 def _standardised_intensity(points: PointCloud, rows: npt.NDArray[np.uint32]) -> Float32Array:
@@ -269,8 +251,11 @@ def _standardised_intensity(points: PointCloud, rows: npt.NDArray[np.uint32]) ->
 
 def _cloud(xyz_m: Float32Array, feature: Float32Array, count: int) -> Cloud:
     """A cloud of exactly ``count`` points; missing ones are copies of its own, and marked."""
+    own = len(xyz_m)
+    if own < count:
+        xyz_m, feature = np.resize(xyz_m, (count, 3)), np.resize(feature, (count, 1))
     return Cloud(
-        xyz=torch.from_numpy(np.resize(xyz_m, (count, 3))),
-        feature=torch.from_numpy(np.resize(feature, (count, 1))),
-        distinct=torch.arange(count) < len(xyz_m),
+        xyz=torch.from_numpy(xyz_m),
+        feature=torch.from_numpy(feature),
+        distinct=torch.arange(count) < own,
     )

@@ -1,4 +1,4 @@
-"""The order of the samples, and the workers that make them."""
+"""The workers that make the samples."""
 
 from __future__ import annotations
 
@@ -8,56 +8,16 @@ import threading
 from multiprocessing import forkserver, parent_process, resource_tracker
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
+from torch.utils.data import DataLoader, Dataset, default_collate
 
 from simipu.data.dataset import PairDataset, Sample, SampleKey
-from simipu.errors import SimipuError, UsageError
+from simipu.errors import SimipuError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-class BatchPlan(Sampler[list[SampleKey]]):
-    """Batches of the steps ``start`` to ``stop``, from shuffled epochs.
-
-    What does not fill a batch at the end of an epoch is left out of it. The batch of a step depends
-    on (seed, step) alone, so that a run continued at any step sees the
-    batches that it would have seen.
-
-    Args:
-        samples: number of samples in the data set.
-        batch_size: samples per step.
-        seed: of the shuffling.
-        start, stop: steps to plan.
-    """
-
-    def __init__(self, *, samples: int, batch_size: int, seed: int, start: int, stop: int) -> None:
-        self.samples = samples
-        self.batch_size = batch_size
-        self.seed = seed
-        self.start = start
-        self.stop = stop
-        self.steps_per_epoch = samples // batch_size
-        if not self.steps_per_epoch:
-            raise UsageError(
-                f"{samples} images do not fill one batch of {batch_size}",
-                fix="Choose a smaller batch size or more frames.",
-            )
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __iter__(self) -> Iterator[list[SampleKey]]:
-        epoch, order = -1, np.empty(0, dtype=np.int64)
-        for step in range(self.start, self.stop):
-            step_epoch, place = divmod(step, self.steps_per_epoch)
-            if step_epoch != epoch:
-                epoch = step_epoch
-                order = np.random.default_rng([self.seed, epoch]).permutation(self.samples)
-            chosen = order[place * self.batch_size : (place + 1) * self.batch_size]
-            yield [(epoch, int(index)) for index in chosen]
+    from simipu.data.plan import BatchPlan
 
 
 class _Batches(Dataset[Sample | SimipuError | OSError]):
@@ -68,10 +28,16 @@ class _Batches(Dataset[Sample | SimipuError | OSError]):
 
     def __getitem__(self, keys: list[SampleKey]) -> Sample | SimipuError | OSError:
         try:
-            batch: Sample = default_collate([self._dataset[key] for key in keys])
+            return collate([self._dataset[key] for key in keys])
         except (SimipuError, OSError) as error:
             return error
-        return batch
+
+
+def collate(samples: list[Sample]) -> Sample:
+    """Samples as one, with a leading dimension; the images' channels stay last in memory."""
+    turned = [sample._replace(image=sample.image.permute(1, 2, 0)) for sample in samples]
+    batch: Sample = default_collate(turned)
+    return batch._replace(image=batch.image.permute(0, 3, 1, 2))
 
 
 def make_loader(

@@ -1,4 +1,8 @@
-"""The contrastive loss of van den Oord et al. (https://arxiv.org/abs/1807.03748), symmetric."""
+"""The contrastive loss of van den Oord et al. (https://arxiv.org/abs/1807.03748), symmetric.
+
+Beside the loss stand the quantities that tell whether it is healthy: ranks, and the alignment and
+uniformity of Wang and Isola (https://arxiv.org/abs/2005.10242).
+"""
 
 from __future__ import annotations
 
@@ -8,18 +12,34 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from simipu.losses.gather import gather_rows
+
+UNIFORMITY_ROWS = 512
+"""Rows, of each process, that uniformity is estimated from."""
+
 
 class Contrast(NamedTuple):
     """The loss and what it should be compared with.
 
+    With several processes each value is such that its mean over the processes is the value of the
+    joined batch; of uniformity it is an estimate.
+
     Attributes:
         loss: () mean over both directions; ln(candidates) is chance.
-        recall_at_1: () share of the rows, over both directions, whose partner is the most similar.
-        candidates: number of rows M that took part.
+        recall_at_1: (2,) share of the rows whose partner is the most similar: from a to b, and
+            back. A tie counts against the partner.
+        recall_at_5: (2,) the same among the five most similar.
+        alignment: () mean squared distance of partners; 0 where all agree, 2 for strangers.
+        uniformity: (2,) log of the mean of exp(-2 d^2) over the pairs of rows of a, and of b: 0
+            where all are alike, about -4 where they fill the sphere.
+        candidates: number of rows M that took part, over all processes.
     """
 
     loss: Tensor
     recall_at_1: Tensor
+    recall_at_5: Tensor
+    alignment: Tensor
+    uniformity: Tensor
     candidates: int
 
 
@@ -28,7 +48,8 @@ def info_nce(a: Tensor, b: Tensor, *, temperature: float) -> Contrast:
 
         L = 1/2M sum_i [ -log softmax_k(a_i . b_k / t)_i  -  log softmax_k(b_i . a_k / t)_i ]
 
-    Without any row the loss is 0 and its gradients are zeros.
+    The other rows are those of all processes. Without any row the loss is 0 and its gradients are
+    zeros.
 
     Args:
         a: (M, D) unit vectors.
@@ -38,16 +59,47 @@ def info_nce(a: Tensor, b: Tensor, *, temperature: float) -> Contrast:
     Returns:
         The loss over the M rows.
     """
-    candidates = len(a)
-    if candidates == 0:
-        nothing = (a.sum() + b.sum()) * 0
-        return Contrast(nothing, nothing.detach(), 0)
     # Under autocast the product would be in bfloat16: logits up to 1/t with three digits.
     with torch.autocast(a.device.type, enabled=False):
-        logits = a @ b.T / temperature
-    target = torch.arange(candidates, device=a.device)
-    loss = (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+        keys, first, processes = gather_rows(b)
+        candidates = len(keys)
+        if candidates == 0:
+            return no_contrast((a.sum() + b.sum()) * 0)
+        forth = a @ keys.T / temperature
+        back = forth.T if processes == 1 else b @ gather_rows(a).rows.T / temperature
+    target = torch.arange(first, first + len(a), device=a.device)
+    share = processes / candidates  # the mean over processes is that over all rows
+    loss = F.cross_entropy(forth, target, reduction="sum")
+    loss = (loss + F.cross_entropy(back, target, reduction="sum")) * (share / 2)
     with torch.no_grad():
-        forth = (logits.argmax(dim=1) == target).float().mean()
-        back = (logits.argmax(dim=0) == target).float().mean()
-    return Contrast(loss, (forth + back) / 2, candidates)
+        ranks = torch.stack([_ranks(logits, target) for logits in (forth, back)])
+        return Contrast(
+            loss=loss,
+            recall_at_1=(ranks <= 1).sum(dim=1) * share,
+            recall_at_5=(ranks <= 5).sum(dim=1) * share,
+            alignment=(a - b).square().sum() * share,
+            uniformity=torch.stack([_uniformity(a), _uniformity(b)]),
+            candidates=candidates,
+        )
+
+
+def no_contrast(zero: Tensor) -> Contrast:
+    """The result where there is nothing to tell apart; ``zero`` carries zero gradients."""
+    nothing = zero.detach()
+    both = nothing.expand(2)
+    return Contrast(zero, both, both, nothing, both, 0)
+
+
+def _ranks(logits: Tensor, target: Tensor) -> Tensor:
+    """The rank of each row's partner, from 1; said by negation, NaN ranks last."""
+    partner = logits.gather(1, target[:, None])
+    return (~(logits < partner)).sum(dim=1)
+
+
+def _uniformity(rows: Tensor) -> Tensor:
+    rows = rows[:UNIFORMITY_ROWS]
+    count = len(rows)
+    if count < 2:
+        return rows.new_zeros(())
+    kernel = (4 * (rows @ rows.T - 1)).exp_()  # of unit vectors d^2 = 2 - 2 x.y
+    return ((kernel.sum() - kernel.diagonal().sum()) / (count * (count - 1))).log()

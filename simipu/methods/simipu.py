@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from simipu.losses.infonce import Contrast, info_nce
+from simipu.losses.gather import count_all
+from simipu.losses.infonce import Contrast, info_nce, no_contrast
 from simipu.models.heads import ProjectionHead
 from simipu.models.image import ImageEncoder
 from simipu.models.pointnet2 import PointEncoder
@@ -66,12 +67,14 @@ class SimIPU(nn.Module):
     def forward(self, images: Tensor, batch: Sample) -> Losses:
         """The losses of a batch; every valid pair is told from all others of the batch.
 
+        With several processes it is the batch of all of them, to which the gradients belong.
+
         Args:
             images: (B, 3, H, W) float32, the normalised images of ``batch``.
             batch: samples with a leading dimension B.
         """
         valid = batch.valid
-        if valid.sum() < 2:  # nothing to tell apart, and batch norm needs two rows
+        if count_all(int(valid.sum()), valid.device) < 2:  # batch norm needs two, too
             return self._nothing()
         f, h = self._point_features(batch.clean, batch.augmented, queries=valid.shape[1])
         # Rows that are no pairs are left out before the heads: they must not enter batch norm.
@@ -103,5 +106,4 @@ class SimIPU(nn.Module):
 
     def _nothing(self) -> Losses:
         zero = torch.stack([parameter.sum() for parameter in self.parameters()]).sum() * 0
-        contrast = Contrast(zero, zero.detach(), 0)
-        return Losses(zero, contrast, contrast)
+        return Losses(zero, no_contrast(zero), no_contrast(zero))

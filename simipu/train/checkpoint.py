@@ -14,50 +14,59 @@ from simipu.errors import SimipuError
 if TYPE_CHECKING:
     from pathlib import Path
 
-KEPT = 3
+BEST = "best.pt"
 _PATTERN = f"step-{'[0-9]' * 9}.pt"
 
 
 class State(TypedDict):
     """What a checkpoint holds: tensors, numbers, strings and containers of them.
 
+    No state of a random generator: what is drawn in a step depends on the seed and the step alone.
+
     Attributes:
         step: number of finished steps.
-        config: the settings of the run, as `TrainConfig.to_json` gives them.
-        store_fingerprint: of the store that was trained on.
+        config: the settings of the run, as `TrainConfig.to_dict` gives them.
+        fingerprints: of the stores that are trained on, then of those that are measured on.
         method, optimizer: their state dictionaries.
-        rng: state of PyTorch's generator on the CPU.
+        ema: state dictionary of the method with averaged weights; None where none are kept.
     """
 
     step: int
-    config: dict[str, object]
-    store_fingerprint: str
+    config: dict[str, Any]
+    fingerprints: list[str]
     method: dict[str, Any]
     optimizer: dict[str, Any]
-    rng: torch.Tensor
+    ema: dict[str, Any] | None
 
 
-def save_checkpoint(folder: Path, state: State) -> Path:
-    """Write ``state`` as the checkpoint of its step and delete all but the last three.
-
-    The file gets its name only when it is complete and on the disk, so that an interruption at any
-    moment leaves the earlier checkpoints as they were.
+def save_checkpoint(folder: Path, state: State, *, keep: int) -> Path:
+    """Write ``state`` as the checkpoint of its step and delete all but the last ``keep``.
 
     Args:
         folder: created if missing.
         state: nothing but what `State` says can be read back.
+        keep: number of checkpoints.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"step-{state['step']:09d}.pt"
+    path = write_state(folder / f"step-{state['step']:09d}.pt", state)
+    for old in list_checkpoints(folder)[:-keep]:
+        old.unlink()
+    return path
+
+
+def write_state(path: Path, state: State) -> Path:
+    """Write ``state`` as the file ``path``, in a folder that is created if missing.
+
+    The file gets its name only when it is complete and on the disk, so that an interruption at any
+    moment leaves what was there before.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     with partial.open("wb") as file:
         torch.save(dict(state), file)
         file.flush()
         os.fsync(file.fileno())
     partial.replace(path)
-    _sync_folder(folder)
-    for old in list_checkpoints(folder)[:-KEPT]:
-        old.unlink()
+    _sync_folder(path.parent)
     return path
 
 
@@ -87,8 +96,14 @@ def load_checkpoint(path: Path) -> State:
         zipfile.BadZipFile,
     ) as error:
         raise _damaged(path) from error
-    if not isinstance(state, dict) or state.keys() != State.__required_keys__:
+    if not isinstance(state, dict) or "step" not in state:
         raise _damaged(path)
+    if state.keys() != State.__required_keys__:
+        raise SimipuError(
+            "this checkpoint is of another version of simipu",
+            where=path,
+            fix="Continue with the version in the run folder's provenance.json, or begin anew.",
+        )
     return state
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, NoReturn, Self, TextIO
 
 from tqdm import tqdm
@@ -22,11 +23,13 @@ class Console:
         stream: where to write.
         step: number of finished steps.
         steps: number of steps of the whole run.
+        silent: show nothing.
     """
 
-    def __init__(self, stream: TextIO, *, step: int, steps: int) -> None:
+    def __init__(self, stream: TextIO, *, step: int, steps: int, silent: bool = False) -> None:
         self._stream = stream
         self._steps = steps
+        self._silent = silent
         self._bar: tqdm[NoReturn] = tqdm(
             total=steps,
             initial=step,
@@ -34,8 +37,8 @@ class Console:
             file=stream,
             dynamic_ncols=True,
             smoothing=0.1,
-            bar_format="step {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
-            disable=not stream.isatty(),
+            bar_format="{percentage:3.0f}% {bar:12} {n_fmt}/{total_fmt}  {desc}  {remaining} left",
+            disable=silent or not stream.isatty(),
         )
 
     def __enter__(self) -> Self:
@@ -57,21 +60,29 @@ class Console:
             if self._bar.disable:
                 self._write(f"step {step}/{self._steps}  {text}")
             else:
-                self._bar.set_postfix_str(text)
+                self._bar.set_description_str(text)
         elif record:
             self._write(f"step {step}/{self._steps}  {describe_retrieval(record)}")
 
+    def warn(self, step: int, warning: str) -> None:
+        """Show a sentence about something that is wrong."""
+        lines = textwrap.wrap(f"warning at step {step}: {warning}", 100, subsequent_indent="  ")
+        self._write("\n".join(lines))
+
     def _write(self, line: str) -> None:
+        if self._silent:
+            return
         tqdm.write(line, file=self._stream)
         self._stream.flush()
 
 
 def describe_training(record: Record) -> str:
-    """Losses and recall (inter, intra) beside chance, and speed, in one line."""
+    """Losses and recall (inter, intra) beside chance, speed and memory, in one line."""
     return (
         "inter {loss/inter:.2f} intra {loss/intra:.2f} (chance {chance/loss:.2f}), "
-        "R@1 {recall/inter:.0%} {recall/intra:.0%} (chance {chance/recall:.1%}), "
-        "{frames_per_s:.1f} frames/s, {data_wait:.0%} waiting"
+        "R@1 {recall/pixel_to_point_at_1:.0%} {recall/clean_to_augmented_at_1:.0%} "
+        "(chance {chance/recall_at_1:.1%}), {frames_per_s:.1f} frames/s, {data_wait:.0%} waiting, "
+        "{peak_memory_gib:.1f} GiB"
     ).format_map(record)
 
 

@@ -69,8 +69,8 @@ def measure_retrieval(method: SimIPU, dataset: PairDataset, device: torch.device
     if not hits:
         raise StoreError(
             "no image of the frames to measure on has a visible point",
-            where=dataset.store.path,
-            fix="Choose other --eval-frames.",
+            where=dataset.parts[0].store.path,
+            fix="Choose other --eval-frames, or others in data.held_out.",
         )
     recall = torch.cat(hits).float().mean(dim=0)
     control = torch.cat(control_hits).float().mean(dim=0) if control_hits else None

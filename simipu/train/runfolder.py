@@ -1,17 +1,26 @@
-"""The run folder: nobody else's data, and one process at a time."""
+"""The run folder: nobody else's data, one process at a time, and all that repeats the run."""
 
 from __future__ import annotations
 
 import fcntl
+import json
+import platform
 from contextlib import contextmanager
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from simipu.errors import UsageError
+from simipu.train.settings import write_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from simipu.store.reader import Store
+    from simipu.train.config import TrainConfig
+
+CONFIG = "config.yaml"
+PROVENANCE = "provenance.json"
 MARK = "simipu-run"
 """File that tells a run folder from others; a training process holds a lock on it."""
 
@@ -49,6 +58,38 @@ def hold_run_folder(run: Path) -> Iterator[None]:
         except BlockingIOError:
             raise _refused("another process is training in this folder", run) from None
         yield
+
+
+def describe_run(run: Path, config: TrainConfig, stores: Iterable[Store], processes: int) -> None:
+    """Write what is needed to repeat the run ``run``.
+
+    ``config.yaml`` has the settings, ``provenance.json`` what they met: the content of the stores
+    and the versions of what computes.
+    """
+    repeat = f"# simipu-train --config {CONFIG} --out ANOTHER_FOLDER\n"
+    _replace(run / CONFIG, repeat + write_yaml(config))
+    content = {
+        "stores": [
+            {
+                "path": str(store.path),
+                "fingerprint": store.fingerprint,
+                "correspondence_policy": store.correspondence_policy,
+            }
+            for store in stores
+        ],
+        "processes": processes,
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("simipu", "torch", "timm", "numpy")},
+        },
+    }
+    _replace(run / PROVENANCE, json.dumps(content, indent=2) + "\n")
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
 
 
 def _refused(what: str, where: Path) -> UsageError:

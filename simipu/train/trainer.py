@@ -2,100 +2,149 @@
 
 from __future__ import annotations
 
-import re
-import signal
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
+from itertools import islice
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
 
-from simipu.data.dataset import PairDataset, Sample
-from simipu.data.loader import BatchPlan, make_loader
+from simipu.data.dataset import PairDataset
+from simipu.data.loader import make_loader
 from simipu.data.photometric import prepare_images
+from simipu.data.plan import BatchPlan, EpochOrder
+from simipu.data.selection import check_held_out, select_images
 from simipu.errors import IncompleteError, SimipuError, StoreError, UsageError
 from simipu.methods.simipu import Losses, SimIPU
-from simipu.train.checkpoint import State, list_checkpoints, load_checkpoint, save_checkpoint
-from simipu.train.config import TrainConfig, check_disjoint, parse_frames, write_run_config
+from simipu.store.reader import open_store
+from simipu.train.average import WeightAverage
+from simipu.train.checkpoint import (
+    BEST,
+    State,
+    list_checkpoints,
+    load_checkpoint,
+    save_checkpoint,
+    write_state,
+)
+from simipu.train.distributed import World, choose_device, parallelise
+from simipu.train.health import Health
 from simipu.train.meter import Meter
-from simipu.train.optim import learning_rate, make_optimizer
+from simipu.train.optim import gradient_norms, learning_rate, make_optimizer, warmup_steps
+from simipu.train.report import Listener, Report
 from simipu.train.retrieval import measure_retrieval
-from simipu.train.runfolder import check_run_folder, hold_run_folder
-from simipu.train.runlog import Record, RunLog
+from simipu.train.runfolder import check_run_folder, describe_run, hold_run_folder
+from simipu.train.runlog import RunLog
+from simipu.train.settings import differences
+from simipu.train.signals import stop_requests
+from simipu.train.transfer import to_device
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-    from types import FrameType
 
+    from simipu.data.config import Selection
+    from simipu.data.dataset import Sample
+    from simipu.data.selection import Images
     from simipu.store.reader import Store
+    from simipu.train.config import TrainConfig
+    from simipu.train.runlog import Record
 
-Listener = Callable[[int, Record], None]
+
+def open_stores(config: TrainConfig) -> dict[str, Store]:
+    """The stores that the settings name, by path.
+
+    Raises:
+        StoreError: one of them cannot be read.
+    """
+    selections = (*config.data.stores, *config.data.held_out)
+    return {path: open_store(path) for path in dict.fromkeys(each.path for each in selections)}
 
 
 class Trainer:
     """One run of pre-training, in a folder of its own.
 
-    The folder holds ``config.json`` (settings, versions, the store's fingerprint), ``log.jsonl``,
-    ``tensorboard/`` and ``checkpoints/``. One process at a time trains in it. On the CPU a run that
-    was interrupted and resumed ends with the same weights, bit for bit, as one that was not.
+    The folder holds ``config.yaml``, which repeats the run; ``provenance.json`` (versions, the
+    stores' fingerprints), ``log.jsonl``, ``tensorboard/`` and ``checkpoints/``. One run at a time
+    trains in it. On the CPU a run that was interrupted and resumed ends with the same weights, bit
+    for bit, as one that was not.
 
     Args:
         config: the settings.
-        store: the store named in the settings, opened.
+        stores: the stores that they name, by path.
         run: the run folder; created by `train` if missing.
         resume: go on from the last checkpoint in ``run``, or begin if there is none yet.
+        world: the processes that train together; all of them must see ``run``.
 
     Attributes:
         step: number of finished steps.
         steps: number of steps of the whole run.
 
     Raises:
-        UsageError: the settings do not fit the store, each other, or the run to be resumed, or
+        UsageError: the settings do not fit the stores, each other, or the run to be resumed, or
             ``run`` is no place for a run.
-        StoreError: the store has no correspondences or none of the frames has an image.
+        StoreError: a store has no correspondences or none of the selected frames has an image.
     """
 
-    def __init__(self, config: TrainConfig, store: Store, run: Path, *, resume: bool) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        stores: Mapping[str, Store],
+        run: Path,
+        *,
+        resume: bool,
+        world: World | None = None,
+    ) -> None:
         self.config = config
-        self.store = store
         self.run = run
+        self.world = world or World()
         check_run_folder(run)
-        self.device = _choose_device(config.device)
+        self.device = choose_device(config.system.device, self.world)
         self.step = 0
 
-        frames = parse_frames(config.frames, len(store))
-        self._dataset = PairDataset(store, frames, config.sample, seed=config.seed, augment=True)
-        self._held_out: PairDataset | None = None
-        if config.eval_frames is not None:
-            held_out = parse_frames(config.eval_frames, len(store))
-            check_disjoint(frames, held_out)
-            self._held_out = PairDataset(
-                store, held_out, config.sample, seed=config.seed, augment=False
+        seed = config.run.seed
+        parts = self._select(stores, config.data.stores)
+        if not parts:
+            raise UsageError(
+                "there is no store to train on", fix="Name one: simipu-train STORE --out RUN"
             )
-        self.steps = config.steps or 0
-        steps_per_epoch = self._plan().steps_per_epoch
-        if config.epochs is not None:
-            self.steps = config.epochs * steps_per_epoch
+        held_out = self._select(stores, config.data.held_out)
+        self._stores = [part.store for part in (*parts, *held_out)]
+        self._doubts = check_held_out(parts, held_out)
+        self._dataset = PairDataset(parts, config.sample, seed=seed, augment=True)
+        self._held_out: PairDataset | None = None
+        if held_out:
+            self._held_out = PairDataset(held_out, config.sample, seed=seed, augment=False)
+        self._order = EpochOrder(parts, seed=seed, cameras_per_frame=config.data.cameras_per_frame)
+        self.steps = 0
+        self.steps = config.run.total_steps(self._plan().steps_per_epoch)
+        self._warmup = warmup_steps(self.steps, config.optim.warmup)
 
         state = self._find_state(resume=resume)
-        torch.manual_seed(config.seed)
-        self.method = SimIPU(config.image_backbone, pairs=config.sample.pairs).to(self.device)
+        torch.manual_seed(seed)
+        self.method = SimIPU(config.model.image_backbone, pairs=config.sample.pairs)
+        self.method.to(self.device)
         if self.device.type == "cuda":
             self.method.to(memory_format=torch.channels_last)
         self._optimizer = make_optimizer(
-            self.method, lr=config.lr, weight_decay=config.weight_decay
+            self.method, lr=config.optim.lr, weight_decay=config.optim.weight_decay
         )
+        self._average: WeightAverage | None = None
+        if config.optim.average is not None:
+            self._average = WeightAverage(self.method, config.optim.average)
         if state is not None:
             self._restore(state)
+        if config.system.compile:
+            self.method.image_encoder.backbone.compile()
+        self._parallel = parallelise(self.method, self.world, self.device)
 
     def train(self, listener: Listener) -> None:
         """Train from `step` to the end.
 
         Args:
-            listener: told the number of finished steps and, where there is one, a record.
+            listener: told the number of finished steps, the records, and what is wrong.
 
         Raises:
             IncompleteError: SIGINT or SIGTERM came; a checkpoint was written first.
@@ -104,36 +153,33 @@ class Trainer:
             UsageError: another process is training in the run folder, or was meanwhile.
         """
         config = self.config
-        with hold_run_folder(self.run), _stop_requests() as stop, self._open_log() as log:
-            loader = make_loader(
-                self._dataset,
-                self._plan(),
-                workers=config.workers,
-                pin_memory=self.device.type == "cuda",
-            )
-
-            def report(record: Record) -> None:
-                log.write(self.step, record)
-                listener(self.step, record)
-
+        holding = hold_run_folder(self.run) if self.world.is_first else nullcontext()
+        with holding, stop_requests() as stop, self._open_log() as log:
+            report = Report(log, listener, Health(warmup=self._warmup))
+            meter = Meter(self.world, pairs=config.sample.pairs)
+            batches = to_device(meter.watch(self._load()), self.device)
+            if self.step == 0:
+                for doubt in self._doubts:
+                    report.warn(0, doubt)
             # Before the first step, and where an interruption came between checkpoint and this.
-            measured = log.last.get("step") == self.step and "retrieval/pixels" in log.last
-            if self._due(config.eval_every) and not measured:
-                self._evaluate(report)
+            measured = self.world.from_first(report.has_retrieval(self.step))
+            if self._due(config.log.eval_every) and not measured:
+                with meter.paused():
+                    self._evaluate(report)
             self.method.train()
-            meter = Meter()
-            for batch in meter.watch(loader):
-                losses, grad_norm = self._train_step(batch)
+            while parts := list(islice(batches, config.optim.accumulate)):
+                recording = self._due(config.log.every, ahead=1)
+                norms = self._train_step(parts, meter, with_norms=recording)
                 self.step += 1
-                meter.add(losses, grad_norm, images=len(batch.image))
-                stopping = stop.is_set()  # read once: the signal may come at any moment
-                if self._due(config.log_every) or stopping:
-                    record = meter.record()
+                # Asked once, and by all processes together: the signal may come at any moment.
+                stopping = self.world.any(stop.is_set())
+                if recording or stopping:
+                    record = meter.record(norms, self.device)
                     self._check_pairs(record)
-                    report({**record, "lr": self._optimizer.param_groups[0]["lr"]})
+                    report(self.step, {**record, "lr": self._optimizer.param_groups[0]["lr"]})
                 else:
-                    listener(self.step, {})
-                if self._due(config.checkpoint_every) or stopping:
+                    listener.update(self.step, {})
+                if self._due(config.checkpoint.every) or stopping:
                     self._save()
                 if stopping and self.step < self.steps:
                     raise IncompleteError(
@@ -141,69 +187,120 @@ class Trainer:
                         where=self.run,
                         fix="Run the same command with --resume to continue.",
                     )
-                if self._due(config.eval_every):
+                if self._due(config.log.eval_every):
                     with meter.paused():
                         self._evaluate(report)
 
-    def _open_log(self) -> RunLog:
+    def _select(self, stores: Mapping[str, Store], wanted: Sequence[Selection]) -> list[Images]:
+        policy = self.config.data.policy
+        return [select_images(stores[each.path], each, policy=policy) for each in wanted]
+
+    def _open_log(self) -> AbstractContextManager[RunLog | None]:
+        """The log, which the first process writes."""
         if self._newest_checkpoint() != self._newest:
             raise UsageError(
                 "another process has trained in this folder since this one began",
                 where=self.run,
                 fix="Start again with --resume, or choose another --out.",
             )
-        write_run_config(self.run, self.config, self.store)
-        return RunLog(self.run, step=self.step)
+        self.world.wait()  # until all have read what is there
+        if not self.world.is_first:
+            return nullcontext()
+        describe_run(self.run, self.config, self._stores, self.world.size)
+        return RunLog(self.run, step=self.step, wandb=self.config.log.wandb)
 
-    def _due(self, interval: int) -> bool:
-        return self.step % interval == 0 or self.step == self.steps
+    def _due(self, interval: int, *, ahead: int = 0) -> bool:
+        step = self.step + ahead
+        return step % interval == 0 or step == self.steps
 
     def _plan(self) -> BatchPlan:
+        optim = self.config.optim
         return BatchPlan(
-            samples=len(self._dataset),
-            batch_size=self.config.batch_size,
-            seed=self.config.seed,
+            self._order,
+            batch_size=optim.batch_size,
             start=self.step,
             stop=self.steps,
+            parts=optim.accumulate,
+            rank=self.world.rank,
+            processes=self.world.size,
         )
 
-    def _train_step(self, batch: Sample) -> tuple[Losses, Tensor]:
-        rate = learning_rate(self.step, steps=self.steps, peak=self.config.lr)
+    def _load(self) -> Iterator[Sample]:
+        on_gpu = self.device.type == "cuda"
+        workers = self.config.system.workers
+        return make_loader(self._dataset, self._plan(), workers=workers, pin_memory=on_gpu)
+
+    def _train_step(
+        self, parts: Sequence[Sample], meter: Meter, *, with_norms: bool
+    ) -> dict[str, Tensor]:
+        """One step of the optimiser: the mean gradient of all parts, and its norms if wanted."""
+        optim = self.config.optim
+        rate = learning_rate(self.step, steps=self.steps, peak=optim.lr, warmup=self._warmup)
         for group in self._optimizer.param_groups:
             group["lr"] = rate
-        batch = batch.to(self.device)
-        images = prepare_images(batch.image, batch.jitter)
-        on_gpu = self.device.type == "cuda"
-        if on_gpu:
-            images = images.contiguous(memory_format=torch.channels_last)
-        # On CPUs without bfloat16 units autocast is over ten times slower than float32.
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=on_gpu):
-            losses: Losses = self.method(images, batch)
         self._optimizer.zero_grad()
-        losses.total.backward()  # type: ignore[no-untyped-call]
-        norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), self.config.clip_norm)
-        if not torch.stack([losses.total.detach(), norm]).isfinite().all():
+        # What the networks draw depends on the step alone, so that nothing has to be remembered.
+        torch.manual_seed(_step_seed(self.config.run.seed, self.step, self.world.rank))
+        total = torch.zeros((), device=self.device)
+        for number, batch in enumerate(parts, start=1):
+            with self._synchronised(number == len(parts)):
+                losses = self._forward(batch)
+                (losses.total / len(parts)).backward()  # type: ignore[no-untyped-call]
+            total += losses.total.detach()
+            meter.add(losses, images=len(batch.image))
+        norms = gradient_norms(self.method) if with_norms else {}
+        norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), optim.clip_norm)
+        if not torch.stack([total, norm]).isfinite().all():
             raise SimipuError(
-                f"the loss of step {self.step + 1} is {losses.total.item()}, "
+                f"the loss of step {self.step + 1} is {total.item() / len(parts)}, "
                 f"the norm of its gradient {norm.item()}",
                 where=self.run,
                 fix="Begin anew with a lower --lr and another --out.",
             )
         self._optimizer.step()
-        return losses, norm
+        if self._average is not None:
+            self._average.update(self.method, self.step)
+        return norms | ({"total": norm} if with_norms else {})
+
+    def _forward(self, batch: Sample) -> Losses:
+        images = prepare_images(batch.image, batch.jitter)
+        on_gpu = self.device.type == "cuda"
+        layout = torch.channels_last if on_gpu else torch.contiguous_format
+        images = images.contiguous(memory_format=layout)
+        # On CPUs without bfloat16 units autocast is over ten times slower than float32.
+        precision = self.config.optim.precision
+        enabled = precision == "bfloat16" or (precision == "auto" and on_gpu)
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled):
+            losses: Losses = self._parallel(images, batch)
+        return losses
+
+    def _synchronised(self, is_last: bool) -> AbstractContextManager[None]:
+        """Gradients are exchanged once a step, with those of its last part."""
+        if is_last or not isinstance(self._parallel, DistributedDataParallel):
+            return nullcontext()
+        return self._parallel.no_sync()
 
     def _check_pairs(self, record: Record) -> None:
-        if not record["pairs"]:
+        if not record["pairs/told_apart"]:
+            path = self._stores[0].path
             raise StoreError(
                 f"none of the last images up to step {self.step} has a visible point",
-                where=self.store.path,
-                fix=f"See what the store holds with: simipu-prep info {self.store.path}",
+                where=path,
+                fix=f"See what the store holds with: simipu-prep info {path}",
             )
 
-    def _evaluate(self, report: Callable[[Record], None]) -> None:
-        if self._held_out is not None:
-            result = measure_retrieval(self.method, self._held_out, self.device)
-            report({f"retrieval/{name}": value for name, value in asdict(result).items()})
+    def _evaluate(self, report: Report) -> None:
+        """Measure retrieval, of the averaged weights where there are some."""
+        if self._held_out is None:
+            return
+        if self.world.is_first:
+            method = self.method if self._average is None else self._average.method
+            result = asdict(measure_retrieval(method, self._held_out, self.device))
+            record = {f"retrieval/{name}": value for name, value in result.items()}
+            if report.is_best(record, f"retrieval/{self.config.checkpoint.best}"):
+                write_state(self._checkpoints / BEST, self._state())
+            report(self.step, record)
+        self.world.wait()
 
     def _find_state(self, *, resume: bool) -> State | None:
         self._newest = self._newest_checkpoint()
@@ -216,16 +313,20 @@ class Trainer:
                 fix="Add --resume to continue that run, or choose another --out.",
             )
         state = load_checkpoint(self._newest)
-        differences = self.config.differences(state["config"])
-        if state["store_fingerprint"] != self.store.fingerprint:
-            differences.append("the content of the store")
-        if differences:
+        changes = differences(self.config.to_dict(), state["config"])
+        if state["fingerprints"] != self._fingerprints:
+            changes.append("the content of the stores")
+        if changes:
             raise UsageError(
-                "the run was begun with other settings: " + "; ".join(differences),
+                "the run was begun with other settings: " + "; ".join(changes),
                 where=self.run,
-                fix="Resume with the settings in its config.json, or choose another --out.",
+                fix="Resume with the settings in its config.yaml, or choose another --out.",
             )
         return state
+
+    @property
+    def _fingerprints(self) -> list[str]:
+        return [store.fingerprint for store in self._stores]
 
     @property
     def _checkpoints(self) -> Path:
@@ -234,57 +335,28 @@ class Trainer:
     def _newest_checkpoint(self) -> Path | None:
         return next(reversed(list_checkpoints(self._checkpoints)), None)
 
-    def _save(self) -> None:
-        state: State = {
+    def _state(self) -> State:
+        return {
             "step": self.step,
-            "config": self.config.to_json(),
-            "store_fingerprint": self.store.fingerprint,
+            "config": self.config.to_dict(),
+            "fingerprints": self._fingerprints,
             "method": self.method.state_dict(),
             "optimizer": self._optimizer.state_dict(),
-            "rng": torch.get_rng_state(),
+            "ema": None if self._average is None else self._average.method.state_dict(),
         }
-        self._newest = save_checkpoint(self._checkpoints, state)
+
+    def _save(self) -> None:
+        if self.world.is_first:
+            keep = self.config.checkpoint.keep
+            self._newest = save_checkpoint(self._checkpoints, self._state(), keep=keep)
 
     def _restore(self, state: State) -> None:
         self.step = state["step"]
         self.method.load_state_dict(state["method"])
         self._optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["rng"])
+        if self._average is not None and state["ema"] is not None:
+            self._average.method.load_state_dict(state["ema"])
 
 
-def _choose_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d{1,2})?", name):
-        raise UsageError(
-            f"there is no device {name!r}", fix="Choose --device auto, cpu, cuda or cuda:N."
-        )
-    device = torch.device(name)
-    count = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= count:
-        raise UsageError(
-            f"there is no device {name!r}: PyTorch finds {count} CUDA devices",
-            fix="Choose --device auto, cpu, or cuda:N with a smaller N.",
-        )
-    return device
-
-
-@contextmanager
-def _stop_requests() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set; a second signal ends the program at once."""
-    stop = threading.Event()
-
-    def request(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may handle signals
-        return
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _step_seed(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,16 +15,19 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import killing
 from folders import ONE_WORKER
 from simipu.cli._errors import ReportingCommand
-from simipu.cli.train import main
+from simipu.cli.train import _FLAGS, main
 from simipu.correspond.policy import Policy
 from simipu.errors import IncompleteError
 from simipu.pipelines.convert import convert
 from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 from simipu.train.checkpoint import list_checkpoints, load_checkpoint
-from simipu.train.config import PRESETS
+from simipu.train.config import PRESETS, TrainConfig
+from simipu.train.recipes import RECIPES
+from simipu.train.settings import read_yaml
 
 TRAIN = Path(sys.executable).with_name("simipu-train")
 TINY = (
@@ -46,8 +50,80 @@ def test_help_shows_an_example_and_loads_nothing_heavy():
     subprocess.run([sys.executable, "-c", code], check=True)
     exit_code, text = run("--help")
     assert exit_code == 0
-    for part in ("simipu-train raw.zarr --out runs/a", "--resume", "--eval-frames", "--debug"):
+    for part in (
+        "simipu-train raw.zarr --out runs/a", "--resume", "--eval-frames", "--debug", "torchrun",
+        "in --set, then in the flags, in --config, in --recipe",
+    ):  # fmt: skip
         assert part in text
+
+
+def test_the_defaults_in_the_help_are_those_of_the_settings():
+    defaults = TrainConfig().to_dict()
+    for option in main.params:
+        section, _, name = _FLAGS.get(option.name, "").partition(".")
+        if match := re.search(r"  \[(.*)\]$", getattr(option, "help", None) or ""):
+            if section:
+                assert match[1] == str(defaults[section][name]), option.name
+        elif section:
+            assert defaults[section][name] is None, option.name
+    _, text = run("--help")
+    assert f"start from: {', '.join(RECIPES)}." in " ".join(text.split())
+
+
+def settings(*arguments):
+    exit_code, text = run("--show", *arguments)
+    assert exit_code == 0, text
+    return read_yaml(text, where="")
+
+
+def test_what_is_said_last_holds(tmp_path):
+    """Recipe, file, flags, --set."""
+    path = tmp_path / "settings.yaml"
+    path.write_text("optim: {lr: 0.5, batch_size: 2}\ndata: {stores: [{path: a, splits: [train]}]}")
+    assert settings("--recipe", "nuscenes")["optim"]["batch_size"] == 16
+    given = ("--recipe", "nuscenes", "--config", path)
+    found = settings(*given)
+    assert (found["optim"]["batch_size"], found["optim"]["lr"]) == (2, 0.5)
+    assert found["run"]["epochs"] == 50
+    found = settings(*given, "--batch-size", 3, "--steps", 7, "--image-size", "64x96")
+    assert (found["optim"]["batch_size"], found["optim"]["lr"]) == (3, 0.5)
+    assert found["run"] == {"steps": 7, "epochs": None, "seed": 0}
+    assert (found["sample"]["height"], found["sample"]["width"]) == (64, 96)
+    found = settings(*given, "--batch-size", 3, "--set", "optim.batch_size=4")
+    assert found["optim"]["batch_size"] == 4
+
+    (store,) = settings(*given, "--frames", "0:9")["data"]["stores"]
+    assert (store["path"], store["frames"], store["splits"]) == ("a", "0:9", ["train"])
+    found = settings("b", "c", "--frames", ":4", "--eval-frames", "4:")["data"]
+    assert [(s["path"], s["frames"]) for s in found["stores"]] == [("b", ":4"), ("c", ":4")]
+    assert [(s["path"], s["frames"]) for s in found["held_out"]] == [("b", "4:"), ("c", "4:")]
+
+
+def test_two_stores_a_run_folder_that_repeats_it_and_one_that_resumes_itself(raw_store, tmp_path):
+    copy = tmp_path / "copy.zarr"
+    shutil.copytree(raw_store, copy)
+    first, second = tmp_path / "first", tmp_path / "second"
+    options = ["--steps", 4, "--workers", 0, "--set", "optim.average=0.9", *TINY]
+    exit_code, text = run(raw_store, copy, "--out", first, *options)
+    assert exit_code == 0, text
+    exit_code, text = run("--config", first / "config.yaml", "--out", second)
+    assert exit_code == 0, text
+    ours, theirs = last_state(first), last_state(second)
+    assert len(ours["fingerprints"]) == 2
+    for part in ("method", "ema"):
+        for name, value in ours[part].items():
+            assert torch.equal(value, theirs[part][name]), name
+    assert not torch.equal(
+        ours["ema"]["g_image.layers.0.weight"], ours["method"]["g_image.layers.0.weight"]
+    )
+    for path in list_checkpoints(second / "checkpoints"):
+        path.unlink()
+    exit_code, text = run("--out", second, "--resume")
+    assert exit_code == 0, text
+    assert "4 steps done" in text
+    exit_code, text = run("--out", second, "--resume", "--lr", 0.1)
+    assert exit_code == 2
+    assert "optim.lr: 0.001 -> 0.1" in text
 
 
 def test_the_presets_are_those_of_the_trainer():
@@ -147,6 +223,17 @@ def test_workers_end_with_a_run_that_is_killed(raw_store, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_killed_run_goes_on_to_the_same_weights(raw_store, tmp_path):
+    """By SIGKILL, anywhere; the number of workers does not matter."""
+    options = ("--steps", "12", *TINY, "--set", "optim.average=0.9")
+    whole = killing.train(raw_store, tmp_path / "whole", [*options, "--workers", "0"], kills=[])
+    for workers, kills in ((0, [5]), (2, [1, 7])):
+        out = tmp_path / f"killed-{workers}"
+        killed = killing.train(raw_store, out, [*options, "--workers", workers], kills=kills)
+        killing.check_equal(whole, killed)
+
+
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_weights(raw_store, tmp_path):
     """In a process of its own, with workers, by the signal of a batch system."""
 
@@ -189,7 +276,13 @@ def test_errors_have_a_message_a_code_and_no_traceback(raw_store, raw_root, tmp_
         ((raw_store, *options, "--batch-size", 999), 2, "do not fill one batch"),
         ((raw_store, *options, "--image-backbone", "resnet19"), 2, "e.g. resnet"),
         ((raw_store, *options, "--preset", "best"), 2, "fixed"),
-        ((raw_store, *options, "--seed", 2**63), 2, "--seed is"),
+        ((raw_store, *options, "--seed", 2**63), 2, "run.seed is"),
+        ((raw_store, *options, "--recipe", "kiti"), 2, "Did you mean kitti?"),
+        ((raw_store, *options, "--set", "optim.lrr=1"), 2, "Did you mean optim.lr?"),
+        ((raw_store, *options, "--set", "data.policy={occlusion: none}"), 1, "another policy"),
+        ((raw_store, *options, "--config", raw_store / "zarr.json"), 2, "there is no setting"),
+        ((raw_store, "--steps", 2), 2, "Name one with --out"),
+        (("--out", tmp_path / "run", "--steps", 2), 2, "no store to train on"),
         ((raw_store, *options, "--out", raw_store), 2, "this is a store"),
         ((raw_store, *options, "--out", raw_store / "zarr.json"), 2, "this is a file"),
     ]

@@ -36,7 +36,10 @@ LAYERS = {
     "models": Layer("errors", "torch timm spconv"),
     "losses": Layer("errors", "torch"),
     "methods": Layer("errors models losses data", "torch"),  # data: for the type of a batch
-    "train": Layer("errors records store data methods models losses", "numpy torch tqdm"),
+    "train": Layer(
+        "errors records store data methods models losses", "numpy torch tqdm yaml wandb"
+    ),
+    "export": Layer("errors store data methods models train", "torch timm torchvision safetensors"),
     "evaluate": Layer("errors records geometry store data methods models", "numpy torch"),
     "viz": Layer("errors records geometry store", "numpy PIL open3d viser"),
     "pipelines": Layer(
@@ -45,8 +48,8 @@ LAYERS = {
         "waymo_open_dataset",
     ),
     "cli": Layer(
-        "errors records geometry correspond store data models losses methods train evaluate viz "
-        "pipelines",
+        "errors records geometry correspond store data models losses methods train export "
+        "evaluate viz pipelines",
         "click tqdm",
     ),
 }

@@ -16,7 +16,9 @@ from simipu.data.augment import (
     random_similarity,
     random_view,
 )
-from simipu.data.dataset import PairDataset, SampleConfig
+from simipu.data.config import SampleConfig, Selection
+from simipu.data.dataset import PairDataset
+from simipu.data.selection import select_images
 from simipu.models.image import sample_features
 
 sides = st.integers(40, 126)
@@ -37,7 +39,8 @@ def test_features_at_a_pixel_are_those_of_the_place_it_came_from(
     """Through the real data set, a batch of mixed sources, and feature maps of several strides."""
     store = FakeStore(frames=2, sizes={f"camera{i}": size for i, size in enumerate(sizes)})
     config = SampleConfig(height=height, width=width, pairs=32, cell_px=4, points=64)
-    dataset = PairDataset(store, range(2), config, seed=seed, augment=augment)
+    images = select_images(store, Selection(path="", frames=":2"))
+    dataset = PairDataset([images], config, seed=seed, augment=augment)
     batch = default_collate([dataset[0, index] for index in range(len(dataset))])
 
     # An average over a cell is an ideal feature map: its value belongs to the cell's centre.
@@ -59,7 +62,8 @@ def test_a_wrong_pixel_convention_would_be_noticed():
     """The tolerance above is fine enough to tell the two grid conventions apart."""
     store = FakeStore(frames=1, sizes={"only": (64, 64)})
     config = SampleConfig(height=64, width=64, pairs=32, cell_px=4, points=64)
-    batch = default_collate([PairDataset(store, range(1), config, seed=0, augment=False)[0, 0]])
+    images = select_images(store, Selection(path="", frames=":1"))
+    batch = default_collate([PairDataset([images], config, seed=0, augment=False)[0, 0]])
     features = F.avg_pool2d(batch.image.float(), 8)
     grid = batch.uv / 63 * 2 - 1  # corners of the map are the centres of the corner pixels
     wrong = F.grid_sample(features, grid[:, :, None], align_corners=True)[0, :2, :, 0].T

@@ -8,17 +8,19 @@ from simipu.losses.infonce import info_nce
 
 
 def naive(a, b, temperature):
-    """Both directions, one logarithm at a time."""
+    """Both directions, one logarithm at a time: the loss, and recall at 1 and 5 of each."""
     rows = range(len(a))
-    total, hits = 0.0, 0
+    total, hits = 0.0, []
     for x, y in ((a, b), (b, a)):
+        ranks = []
         for i in rows:
             similarity = {k: float(x[i] @ y[k]) / temperature for k in rows}
             total -= math.log(
                 math.exp(similarity[i]) / sum(math.exp(value) for value in similarity.values())
             )
-            hits += max(similarity, key=similarity.get) == i
-    return total / (2 * len(rows)), hits / (2 * len(rows))
+            ranks.append(sorted(similarity, key=similarity.get, reverse=True).index(i))
+        hits.append([sum(rank < limit for rank in ranks) / len(rows) for limit in (1, 5)])
+    return total / (2 * len(rows)), torch.tensor(hits, dtype=torch.float64)
 
 
 def unit_vectors(rows, size, seed):
@@ -34,7 +36,10 @@ def test_agrees_with_a_double_loop(rows, temperature):
     loss, recall = naive(a, b, temperature)
     found = info_nce(a, b, temperature=temperature)
     assert found.loss.item() == pytest.approx(loss, rel=1e-10)
-    assert found.recall_at_1.item() == pytest.approx(recall, abs=1e-6)
+    torch.testing.assert_close(
+        torch.stack([found.recall_at_1, found.recall_at_5], dim=1).double(), recall
+    )
+    assert found.alignment.item() == pytest.approx(float((a - b).square().sum()) / rows)
     assert found.candidates == rows
 
 
@@ -46,11 +51,19 @@ def test_closed_forms():
     expected = math.log(1 + 7 * math.exp(-1 / 0.5))
     perfect = info_nce(eye, eye, temperature=0.5)
     assert perfect.loss.item() == pytest.approx(expected)
-    assert perfect.recall_at_1 == 1
+    assert perfect.recall_at_1.tolist() == [1, 1]
+    assert perfect.alignment == 0
+    # Orthogonal unit vectors are sqrt(2) apart.
+    assert perfect.uniformity.tolist() == pytest.approx([-4, -4])
+    # All alike: a tie is no find, and nothing is spread out.
+    collapsed = info_nce(same, same, temperature=0.07)
+    assert collapsed.recall_at_1.tolist() == collapsed.recall_at_5.tolist() == [0, 0]
+    assert collapsed.uniformity.tolist() == pytest.approx([0, 0])
     # Partners opposite, all others orthogonal.
     worst = info_nce(eye, -eye, temperature=0.5)
     assert worst.loss.item() == pytest.approx(math.log(math.exp(-2) + 7) + 2)
-    assert worst.recall_at_1 == 0
+    assert worst.recall_at_5.tolist() == [0, 0]
+    assert worst.alignment == 4
 
 
 def test_random_vectors_are_at_chance():

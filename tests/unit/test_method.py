@@ -7,15 +7,18 @@ from torch import nn
 from torch.utils.data import default_collate
 
 from fake_store import FakeStore
-from simipu.data.dataset import PairDataset, SampleConfig
+from simipu.data.config import SampleConfig, Selection
+from simipu.data.dataset import PairDataset
 from simipu.data.photometric import prepare_images
+from simipu.data.selection import select_images
 from simipu.methods.simipu import SimIPU
 
 CONFIG = SampleConfig(height=64, width=96, pairs=24, points=128)
 
 
 def make_batch(store, *, size=4):
-    dataset = PairDataset(store, range(size), CONFIG, seed=0, augment=True)
+    images = select_images(store, Selection(path="", frames=f":{size}"))
+    dataset = PairDataset([images], CONFIG, seed=0, augment=True)
     batch = default_collate([dataset[0, index] for index in range(size)])
     return prepare_images(batch.image, batch.jitter), batch
 

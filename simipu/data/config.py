@@ -1,0 +1,124 @@
+"""What is taken of a store, and how large a sample is: settings without anything heavy to load."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from simipu.errors import UsageError
+
+IMAGE_STRIDE = 32  # of the coarsest feature map of the usual backbones
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """Some of the images of a store: those that meet all conditions.
+
+    Attributes:
+        path: of the store.
+        weight: how often an image is seen in an epoch. Of a fraction, as many images are drawn
+            anew for each epoch.
+        scenes: names of scenes; empty for all.
+        splits: names of splits; empty for all.
+        frames: "start:stop" in the store; either side may be empty.
+        cameras: names of cameras; empty for all.
+    """
+
+    path: str
+    weight: float = 1.0
+    scenes: tuple[str, ...] = ()
+    splits: tuple[str, ...] = ()
+    frames: str = ":"
+    cameras: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 < self.weight < math.inf:
+            raise UsageError(
+                f"the weight of {self.path} is {self.weight}",
+                fix="Give a positive number: 2 shows every image twice an epoch.",
+            )
+        _match_frames(self.frames)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleConfig:
+    """Sizes of a sample.
+
+    Attributes:
+        height, width: of the image that the network sees, in pixels; multiples of 32.
+        pairs: pixel-point pairs per image.
+        cell_px: of each square of this many pixels at most one pair is taken.
+        points: points in each view of the cloud, those of the pairs among them.
+        min_range_m, max_range_m: distance from the lidar of the points that take part; None for
+            no limit.
+    """
+
+    height: int = 96
+    width: int = 320
+    pairs: int = 128
+    cell_px: int = 6
+    points: int = 2048
+    min_range_m: float = 0.0
+    max_range_m: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width"):
+            value = getattr(self, name)
+            if value <= 0 or value % IMAGE_STRIDE:
+                below = max(1, value // IMAGE_STRIDE) * IMAGE_STRIDE
+                raise UsageError(
+                    f"the image {name} is {value} px, not a multiple of {IMAGE_STRIDE}",
+                    fix=f"Take {below} or {below + IMAGE_STRIDE}.",
+                )
+        if self.pairs < 2:
+            raise UsageError(
+                f"{self.pairs} pairs per image leave nothing to tell apart", fix="Take 2 or more."
+            )
+        if self.cell_px < 1:
+            raise UsageError(f"a cell of {self.cell_px} px is none", fix="Take 1 or more.")
+        if self.points < self.pairs:
+            raise UsageError(
+                f"{self.points} points cannot hold the points of {self.pairs} pairs",
+                fix="Take more points or fewer pairs.",
+            )
+        nearest, farthest = self.min_range_m, self.max_range_m
+        if not 0 <= nearest < (math.inf if farthest is None else farthest):
+            raise UsageError(
+                f"no point is {nearest} to {farthest} m away",
+                fix="Let sample.min_range_m be 0 or more, and sample.max_range_m larger, or null.",
+            )
+
+
+def parse_frames(text: str, total: int) -> range:
+    """Frame indices of "start:stop" in a store of ``total`` frames; either side may be empty.
+
+    Raises:
+        UsageError: the text is no such range, or selects nothing, or goes beyond the last frame.
+    """
+    match = _match_frames(text)
+    start = int(match[1] or 0)
+    stop = int(match[2] or total)
+    if start >= stop or stop > total:
+        raise UsageError(
+            f"frames {text} select nothing or go beyond the end",
+            fix=f"The store has the frames 0:{total}.",
+        )
+    return range(start, stop)
+
+
+def parse_image_size(text: str) -> tuple[int, int]:
+    """Height and width of "HxW"."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if not match:
+        raise UsageError(f"{text!r} is no image size", fix='Write height x width, as "96x320".')
+    return int(match[1]), int(match[2])
+
+
+def _match_frames(text: str) -> re.Match[str]:
+    match = re.fullmatch(r"(\d*):(\d*)", text)
+    if not match:
+        raise UsageError(
+            f"{text!r} is no range of frames", fix='Write it as "0:16", ":16" or "16:".'
+        )
+    return match
