@@ -63,7 +63,7 @@ def jpeg_size(data: bytes, path: Path) -> tuple[int, int]:
     if size is None or 0 in size:
         raise _damaged("it does not say how large the image is before the pixels begin", path)
     # Among the pixels every byte FF is followed by 00 or by a marker, so this is not one of them.
-    if data.find(_END, position) < 0:
+    if data.rfind(_END, position) < 0:
         raise _damaged(f"it is truncated: its {len(data)} bytes have no end marker (EOI)", path)
     return size
 

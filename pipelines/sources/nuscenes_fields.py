@@ -21,11 +21,16 @@ if TYPE_CHECKING:
 
 LIDAR = "LIDAR_TOP"
 _UNIT_TOLERANCE = 1e-3
+_MOST = 2**53  # microseconds that are nanoseconds in an int64
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError("is no text")
+    if "\0" in value:
+        raise ValueError("has a NUL character")
+    if not value.isascii():
+        value.encode()  # JSON can spell half a character
     return value
 
 
@@ -36,6 +41,8 @@ def _token(value: Any) -> str:
 def _integer(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError("is no whole number")
+    if abs(value) > _MOST:
+        raise ValueError("is out of range")
     return value
 
 
@@ -48,10 +55,12 @@ def _flag(value: Any) -> bool:
 def _numbers(value: Any, count: int) -> tuple[float, ...]:
     if not isinstance(value, list) or len(value) != count:
         raise TypeError(f"is no list of {count} numbers")
-    numbers = tuple(map(float, value))
-    if not all(map(math.isfinite, numbers)):
-        raise ValueError("has a number that is NaN or infinite")
-    return numbers
+    for number in value:
+        if not isinstance(number, float | int) or isinstance(number, bool):
+            raise TypeError(f"is no list of {count} numbers")
+        if not -_MOST <= number <= _MOST:
+            raise ValueError("has a number that is not finite")
+    return tuple(map(float, value))
 
 
 def _translation(value: Any) -> tuple[float, ...]:

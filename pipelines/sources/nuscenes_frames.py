@@ -16,6 +16,7 @@ from .nuscenes_chain import in_order
 from .nuscenes_fields import LIDAR
 from .nuscenes_key import FrameKey, Mount, SensorFile
 from .nuscenes_points import BYTES_PER_POINT, check_size
+from .nuscenes_rows import UNPACK_TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +76,7 @@ class SceneFrames:
                         f"row {row['token']} has the timestamp of the sweep before it, "
                         f"{row['timestamp']}",
                         where=self._tables.table_path("sample_data"),
+                        fix=UNPACK_TABLES,
                     )
                 past = sweeps[max(0, number - self._selection.accumulate) : number][::-1]
                 frames.append(self._frame(row, past, images, files))
@@ -85,7 +87,7 @@ class SceneFrames:
     def is_absent(self, scene: Row) -> bool:
         """Tell whether none of a scene's clouds is there."""
         rows = self._data[scene["token"]][LIDAR]
-        return not any(os.path.lexists(self._root / row["filename"]) for row in rows)
+        return bool(rows) and not any(os.path.lexists(self._root / row["filename"]) for row in rows)
 
     def _frame(
         self, row: Row, past: Sequence[Row], images: dict[str, _ByTime], files: _Files
@@ -127,7 +129,7 @@ class SceneFrames:
                 f"{scene['name']} has {expected[2]} samples from {expected[0]} to {expected[1]}, "
                 f"but sample.json has {len(tokens)} from {tokens[0]} to {tokens[-1]}",
                 where=self._tables.table_path("scene"),
-                fix=UNPACK_AGAIN,
+                fix=UNPACK_TABLES,
             )
         return samples
 
@@ -142,7 +144,7 @@ class SceneFrames:
         return SourceError(
             f"no row is the {LIDAR} keyframe of sample {sample['token']}",
             where=self._tables.table_path("sample_data"),
-            fix=UNPACK_AGAIN,
+            fix=UNPACK_TABLES,
         )
 
 

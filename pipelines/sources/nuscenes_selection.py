@@ -152,7 +152,7 @@ class Selection:
             UsageError: there is no such camera, or none is chosen.
         """
         place = {name: number for number, name in enumerate(CAMERAS)}
-        ordered = sorted(there, key=lambda name: (place.get(name, len(CAMERAS)), name))
+        ordered = sorted(set(there), key=lambda name: (place.get(name, len(CAMERAS)), name))
         if self.cameras is None:
             return tuple(ordered)
         if not self.cameras:

@@ -160,7 +160,7 @@ def test_a_damaged_row_is_not_looked_for_to_the_end_of_a_large_table(tmp_path, m
             "calibrated_sensor",
             f"mount-scene-0061-{LIDAR}",
             {"translation": [1.0, 0, float("nan")]},
-            "a number that is NaN or infinite",
+            "a number that is not finite",
         ),
         (
             "calibrated_sensor",
@@ -176,6 +176,12 @@ def test_a_damaged_row_is_not_looked_for_to_the_end_of_a_large_table(tmp_path, m
         ),
         ("ego_pose", f"pose-{CLOUD}", {"rotation": "wxyz"}, "is no list of 4 numbers"),
         ("ego_pose", f"pose-{CLOUD}", {"translation": [1, 2, "3m"]}, "its translation"),
+        ("ego_pose", f"pose-{CLOUD}", {"translation": [1, 2, 10**400]}, "is not finite"),
+        ("ego_pose", f"pose-{CLOUD}", {"translation": [1, 2, "3"]}, "no list of 3 numbers"),
+        ("log", "log-scene-0061", {"location": "a\ud800"}, "surrogates not allowed"),
+        ("sample_data", CLOUD, {"filename": "a\0b"}, "has a NUL character"),
+        ("sample_data", CLOUD, {"is_key_frame": 5}, "is neither true nor false"),
+        ("sample_data", CLOUD, {"timestamp": 10**17}, "is out of range"),
         ("scene", "token-scene-0061", {"nbr_samples": "3"}, "is no whole number"),
         ("sample", "sample-scene-0061-1", {"timestamp": 1.5}, "is no whole number"),
         ("sample_data", CLOUD, {"is_key_frame": "true"}, "is neither true nor false"),
@@ -210,6 +216,23 @@ def test_token_that_leads_nowhere(root, table, token, field, other):
 def test_token_that_occurs_twice(root, table):
     path = edit(root, table, lambda rows: rows.append(rows[0]))
     assert_refused(root, path, "of an earlier row")
+
+
+def test_two_scenes_of_one_name(root):
+    path = change(root, "scene", "token-scene-0103", name="scene-0061")
+    assert_refused(root, path, "2 rows have the name 'scene-0061'")
+
+
+def test_scene_without_a_cloud_in_the_tables(root):
+    path = edit(
+        root,
+        "sample_data",
+        lambda rows: [
+            rows.remove(r) for r in rows[:] if r["token"].startswith(f"{LIDAR}-scene-00")
+        ],
+    )
+    frames = [f"sample-scene-0061-{number}" for number in range(3)]
+    assert_skipped(root, path, f"no row is the {LIDAR} keyframe", frames=frames)
 
 
 def test_camera_without_a_matrix(root):
