@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simipu.correspond.compute import correspond, in_ego_box
+from simipu.correspond.compute import correspond
 from simipu.pipelines.cluster import run_tasks
 from simipu.pipelines.convert import Progress, Resources, stopping
 from simipu.store import extents, lock, schema
@@ -156,12 +156,7 @@ def _correspond_block(
 
 def frame_correspondences(frame: FrameView, policy: Policy) -> dict[str, Correspondences]:
     """The correspondences of each camera of one frame, computed from its points."""
-    xyz = frame.points.xyz
-    T_ego_from_lidar = frame.points.T_ego_from_lidar
-    ego_box_m = frame.store.attributes["source"].get("ego_box_m")
-    ego_points = None
-    if ego_box_m is not None and T_ego_from_lidar is not None:
-        ego_points = in_ego_box(xyz, T_ego_from_lidar, ego_box_m)
+    xyz = np.array([frame.points[name] for name in "xyz"], dtype=np.float64).T
     return {
         name: correspond(
             xyz,
@@ -171,7 +166,8 @@ def frame_correspondences(frame: FrameView, policy: Policy) -> dict[str, Corresp
             width=camera.width,
             height=camera.height,
             policy=policy,
-            ego_points=ego_points,
+            T_ego_from_lidar=frame.points.T_ego_from_lidar,
+            ego_box_m=frame.store.attributes["source"].get("ego_box_m"),
         )
         for name, camera in frame.cameras.items()
     }
