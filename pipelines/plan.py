@@ -115,7 +115,10 @@ def _allot(
     """Cut the scenes into tasks and give each its rows."""
     point_bytes = sum(np.dtype(dtype).itemsize for _, dtype in identity["point_columns"])
     frame_bytes = [
-        [ref.max_points * point_bytes + ref.max_image_bytes for ref in scene.frames]
+        [
+            ref.source_bytes or ref.max_points * point_bytes + ref.max_image_bytes
+            for ref in scene.frames
+        ]
         for scene in scenes
     ]
     blocks = list(extents.split_into_blocks(frame_bytes, identity["task_bytes"]))

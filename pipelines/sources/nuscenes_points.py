@@ -35,7 +35,8 @@ EGO_BOX_M = (-0.75, -1.0, 0.2, 3.5, 1.0, 2.0)
 Both cars are a Renault Zoe (H. Caesar et al., "nuScenes", CVPR 2020, section 3.1). By
 published figures it is 4.08 m long, 1.73 m wide without mirrors and 1.56 m high, with 2.59 m
 between the axles. The box has 0.75 m behind the rear axle and 0.91 m before the front one, and 1 m
-on either side; it begins above the road, and ends above the LiDAR, where firings without a return are.
+on either side; it begins above the road, and ends above the LiDAR, where firings without a return
+are.
 """
 
 

@@ -144,6 +144,9 @@ class Waymo:
                 "lasers": list(self._assembly.lasers),
                 "stride": self._stride,
             },
+            projection_cameras={name: number for number, name in CAMERAS.items()}
+            if projections
+            else {},
         )
 
     def scan(self) -> Scan:
@@ -181,7 +184,7 @@ class Waymo:
         """Read one frame; see `Source.read`. Of version 2, fastest in the order of time.
 
         Raises:
-            NoReturnsError: the frame has no points; the official data set has such frames.
+            EmptyFrameError: the frame has no points; the official data set has such frames.
         """
         key = _Key._make(ref.key)
         segment = SegmentFile(key.folder, key.name, "")
@@ -198,17 +201,20 @@ class Waymo:
             stats, records = waymo_v1.scan_segment(path)
             states = {t: tuple(record) for t, record in records.items()}
             largest = {t: record.length for t, record in records.items()}
+            sizes = largest
         else:
             opened = self._opened(segment)
             stats = opened.stats
             states = dict.fromkeys(opened.timestamps, (opened.file_bytes, *self._components))
             largest = dict.fromkeys(states, opened.image_bytes)
+            sizes = dict.fromkeys(states, opened.file_bytes // max(1, len(states)))
         points = self._assembly.returns * sum(_PIXELS[name] for name in self._assembly.lasers)
         return stats, [
             FrameRef(
                 id=f"{stats.context}/{timestamp_us}",
                 max_points=points,
                 max_image_bytes=largest[timestamp_us],
+                source_bytes=sizes[timestamp_us],
                 key=_Key(segment.folder, segment.name, timestamp_us, state),
             )
             for timestamp_us, state in states.items()

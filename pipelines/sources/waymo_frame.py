@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from simipu.errors import SourceError
+from simipu.errors import EmptyFrameError, SourceError
 from simipu.geometry import se3
 from simipu.records import CameraImage, Frame, LidarSweep, Shutter
 
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from simipu.records import Column, FloatArray
 
     from .waymo_parts import CameraCalibration, FrameParts, Image
-
-
-class NoReturnsError(SourceError):
-    """A frame of which no laser returned anything; the official data set has such frames."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +53,7 @@ class Assembly:
             path: the frame's file, for errors.
 
         Raises:
-            NoReturnsError: there is no point.
+            EmptyFrameError: there is no point.
             SourceError: the parts contradict each other.
         """
         start_ns = parts.timestamp_us * 1000
@@ -100,7 +96,7 @@ class Assembly:
                     cloud.append(points)
         found = [points for cloud in clouds for points in cloud]
         if not any(len(points["x"]) for points in found):
-            raise NoReturnsError(
+            raise EmptyFrameError(
                 f"{frame_id}: the frame has no LiDAR returns of {', '.join(self.lasers)}",
                 where=path,
                 fix="Official segments have such frames; they hold nothing to convert.",

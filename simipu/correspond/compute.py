@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,15 +10,18 @@ import numpy.typing as npt
 from simipu.correspond import occlusion
 from simipu.errors import UsageError
 from simipu.geometry import projection
+from simipu.geometry.shutter import project as project_rolling
 from simipu.records import Correspondences
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from simipu.correspond.policy import Policy
-    from simipu.records import FloatArray
+    from simipu.records import Column, FloatArray, Shutter
 
 _INFINITY = np.float32(np.inf)
+PUBLISHED = ("projection", "projection2")
+"""Point columns <prefix>_camera, <prefix>_x and <prefix>_y hold a data set's own projection."""
 
 
 def correspond(
@@ -32,6 +35,10 @@ def correspond(
     policy: Policy,
     T_ego_from_lidar: FloatArray | None = None,
     ego_box_m: Sequence[float] | None = None,
+    shutter: Shutter | None = None,
+    timestamp_ns: int | None = None,
+    T_ego_from_camera: FloatArray | None = None,
+    published: Published | None = None,
 ) -> Correspondences:
     """Find every point that is in front of the camera and inside its image.
 
@@ -43,32 +50,68 @@ def correspond(
         distortion: (5,) float64 Brown coefficients k1 k2 p1 p2 k3.
         width: of the image in pixels; it spans [-0.5, width - 0.5).
         height: of the image in pixels; it spans [-0.5, height - 0.5).
-        policy: smallest depth, borders, occlusion test, and what becomes of the ego points.
+        policy: where pixels come from, smallest depth, borders, occlusion test, and what becomes of
+            the ego points.
         T_ego_from_lidar: (4, 4) float64 mounting pose, for ``ego_box_m``.
         ego_box_m: body of the recording vehicle in the ego frame (see `in_ego_box`); without
             both no point counts as an ego point.
+        shutter: the image's rolling shutter, if it has one; it needs the two values below.
+        timestamp_ns: of the image, when ``T_camera_from_lidar`` holds.
+        T_ego_from_camera: (4, 4) float64 mounting pose.
+        published: the data set's own projection into this image, for a policy that asks for it.
 
     Returns:
         The correspondences, computed in float64. Their float32 values keep the policy's bounds:
         a value that would be rounded over one becomes the nearest float32 inside.
 
     Raises:
-        UsageError: xyz is not (N, 3).
+        UsageError: xyz is not (N, 3), or the policy asks for a published projection that is not
+            there.
     """
     if xyz.ndim != 2 or xyz.shape[1] != 3:
         raise UsageError(
             f"points must have shape (N, 3), not {xyz.shape}", fix="Give the columns x y z only."
         )
     points = projection.columns(xyz)
-    # Most points of a full turn lie behind the camera: their depth alone rejects them.
-    z = projection.along(T_camera_from_lidar[2], points)
-    row = np.flatnonzero((z >= policy.min_depth_m) & (z <= np.finfo(np.float32).max))
-    z = z.take(row)
-    u, v = projection.pixels(points.take(row, axis=1), z, T_camera_from_lidar, K, distortion)
+    if policy.projection == "published":
+        if published is None:
+            raise UsageError(
+                "the data set has no projection of its own",
+                fix="Let it be computed: --projection computed.",
+            )
+        row, (u, v) = published
+        z = projection.along(T_camera_from_lidar[2], points.take(row, axis=1))
+    elif shutter is None or policy.rolling_shutter == "ignore":
+        # Most points of a full turn lie behind the camera: their depth alone rejects them.
+        z = projection.along(T_camera_from_lidar[2], points)
+        row = np.flatnonzero((z >= policy.min_depth_m) & (z <= np.finfo(np.float32).max))
+        z = z.take(row)
+        u, v = projection.pixels(points.take(row, axis=1), z, T_camera_from_lidar, K, distortion)
+    else:
+        if timestamp_ns is None or T_ego_from_camera is None:
+            raise UsageError(
+                "an image with a rolling shutter needs its timestamp and its camera's mounting",
+                fix="Give both, or leave the shutter out.",
+            )
+        row, uv64, z = project_rolling(
+            points.T,
+            T_camera_from_lidar=T_camera_from_lidar,
+            T_ego_from_camera=T_ego_from_camera,
+            K=K,
+            distortion=distortion,
+            width=width,
+            height=height,
+            shutter=shutter,
+            timestamp_ns=timestamp_ns,
+            timing=policy.rolling_shutter,
+        )
+        u, v = uv64.T
 
     low = np.array(policy.margin_px[:2]) - 0.5
     high = np.array([width, height]) - 0.5 - policy.margin_px[2:]
-    inside = np.flatnonzero((u >= low[0]) & (u < high[0]) & (v >= low[1]) & (v < high[1]))
+    inside = np.flatnonzero(
+        (u >= low[0]) & (u < high[0]) & (v >= low[1]) & (v < high[1]) & (z >= policy.min_depth_m)
+    )
     row = row[inside]
     largest_inside = np.nextafter(_at_least(high), -_INFINITY)
     uv = np.stack([u[inside], v[inside]], axis=1).astype(np.float32)
@@ -85,6 +128,44 @@ def correspond(
         epipole = K @ T_camera_from_lidar[:3, 3]
         visible[visible] = occlusion.visible(uv[visible], depth[visible], epipole)
     return Correspondences(row=row.astype(np.uint32), uv=uv, depth=depth, visible=visible)
+
+
+class Published(NamedTuple):
+    """A data set's own projection into one image.
+
+    Attributes:
+        row: (P,) rows of the points, ascending.
+        uv: (2, P) float64 pixels, integers at pixel centres.
+    """
+
+    row: npt.NDArray[np.intp]
+    uv: FloatArray
+
+
+def published_projection(
+    columns: Callable[[str], Column], names: Collection[str], camera: int
+) -> Published | None:
+    """Collect the published projection into one image from the columns of a cloud.
+
+    Args:
+        columns: returns the (N,) column of a name.
+        names: of all columns; those of `PUBLISHED` say in which image a point lies, and where.
+        camera: the image's number in these columns.
+
+    Returns:
+        The projection, or None where there are no such columns. A point that is published twice in
+        one image counts once.
+    """
+    present = [prefix for prefix in PUBLISHED if f"{prefix}_camera" in names]
+    if not present:
+        return None
+    rows, pixels = [], []
+    for prefix in present:
+        row = np.flatnonzero(columns(f"{prefix}_camera") == camera)
+        rows.append(row)
+        pixels.append([columns(f"{prefix}_{axis}")[row] for axis in "xy"])
+    row, first = np.unique(np.concatenate(rows), return_index=True)
+    return Published(row, np.concatenate(pixels, axis=1)[:, first].astype(np.float64))
 
 
 def in_ego_box(

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from waymo_open_dataset import dataset_pb2
 
-from simipu.errors import SourceError, UsageError
+from simipu.errors import EmptyFrameError, SourceError, UsageError
 from simipu.pipelines.sources import waymo_messages, waymo_v1, waymo_v2
 from simipu.pipelines.sources.tfrecord import index_records
-from simipu.pipelines.sources.waymo_frame import Assembly, NoReturnsError
+from simipu.pipelines.sources.waymo_frame import Assembly
 from simipu.pipelines.sources.waymo_tables import COMPONENTS, WITHOUT
 from simipu.pipelines.synthetic.waymo_v1 import as_record
 from synthetic_waymo import by_name, frames, matrix
@@ -262,10 +262,10 @@ def test_a_frame_without_returns_is_told_apart(message, read):
         for which in ("ri_return1", "ri_return2"):
             image = matrix(getattr(each, which).range_image_compressed)
             getattr(each, which).range_image_compressed = compressed(image * 0 - 1)
-    with pytest.raises(NoReturnsError, match="frame a: the frame has no LiDAR returns of TOP, "):
+    with pytest.raises(EmptyFrameError, match="frame a: the frame has no LiDAR returns of TOP, "):
         read(message)
     message.ClearField("lasers")
-    with pytest.raises(NoReturnsError, match="no LiDAR returns"):
+    with pytest.raises(EmptyFrameError, match="no LiDAR returns"):
         read(message)
 
 
@@ -457,7 +457,7 @@ def test_a_frame_without_lasers_is_told_apart(folder):
 
     rewrite(root / "lidar" / f"{context}.parquet", without_first)
     segment = waymo_v2.Segment(root, context)
-    with pytest.raises(NoReturnsError):
+    with pytest.raises(EmptyFrameError):
         Assembly().frame(segment.read_frame(first), "a", root)
     rest = segment.read_frame(segment.timestamps[1])
     assert len(Assembly().frame(rest, "b", root).lidar) > 100
