@@ -10,6 +10,8 @@ INSTALLED := $(VENV)/.installed
 INSTALLING := $(VENV)/.installing
 
 DEMO := demo
+# Processes that run the tests; each file's tests stay in one.
+JOBS ?= 2
 # What Open3D links against, by Debian's names.
 SYSTEM_LIBRARIES := libgl1 libgomp1 libusb-1.0-0
 
@@ -42,7 +44,7 @@ demo: $(INSTALLED)
 
 .PHONY: test
 test: lint
-	$(PY) -m pytest
+	$(PY) -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .PHONY: lint
 lint: $(INSTALLED)
@@ -53,7 +55,7 @@ lint: $(INSTALLED)
 .PHONY: bench
 bench: $(INSTALLED)
 	@export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; \
-	for name in correspondences occlusion occlusion_bound synthetic store_read loader many_frames; do \
+	for name in correspondences occlusion occlusion_bound synthetic store_read loader many_frames nuscenes_speed; do \
 	  echo "== $$name"; $(PY) tests/benchmarks/$$name.py; done
 
 .PHONY: clean

@@ -19,7 +19,14 @@ from simipu.pipelines.synthetic.layouts import LAYOUTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_CONVERTERS = {"kitti": "kitti", "kitti-raw": "kitti-raw"}
+_CONVERTERS = {
+    "kitti": "kitti",
+    "kitti-raw": "kitti-raw",
+    "nuscenes": "nuscenes",
+    "waymo-v1": "waymo",
+    "waymo-v2": "waymo",
+}
+"""Layout -> the command that converts it."""
 
 
 @click.command(cls=ReportingCommand)
@@ -126,8 +133,8 @@ def _report(out: Path, options: dict[str, Any], *, as_json: bool) -> None:
     sizes = [path.stat().st_size for path in out.rglob("*") if path.is_file()]
     layout = options["layout"]
     store = shlex.quote(f"{out}.zarr")
-    command = f"simipu-prep {_CONVERTERS.get(layout)} --root {shlex.quote(str(out))} --out {store}"
-    following = command if layout in _CONVERTERS else None
+    command = _CONVERTERS[layout]
+    following = f"simipu-prep {command} --root {shlex.quote(str(out))} --out {store}"
     if as_json:
         written = {"root": str(out), "files": len(sizes), "bytes": sum(sizes), "next": following}
         click.echo(json.dumps({**written, "options": options}, indent=1))
@@ -138,8 +145,7 @@ def _report(out: Path, options: dict[str, Any], *, as_json: bool) -> None:
         f"in the layout of {layout}{beside} ({len(sizes):,} files, "
         f"{sum(sizes) / 2**20:,.1f} MiB)."
     )
-    if following is not None:
-        click.echo(f"Next: {following}")
+    click.echo(f"Next: {following}")
 
 
 def _counted(number: int, what: str) -> str:

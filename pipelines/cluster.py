@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import signal
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ def run_tasks(
 
     Raises:
         IncompleteError: a worker process was lost, or the scheduler cannot be reached.
-        UsageError: the address is none, or the scheduler's workers have other versions.
+        UsageError: the address is none, or the scheduler or its workers have other versions or
+            cannot import ``function``.
         Exception: whatever ``function`` raised; tasks not yet started are dropped.
     """
     if scheduler is None and min(workers, len(tasks)) <= 1:
@@ -47,6 +49,8 @@ def run_tasks(
     from distributed import KilledWorker, as_completed
 
     with _client(min(workers, len(tasks)), scheduler) as client:
+        if scheduler is not None:
+            _refuse_unknown_code(client, scheduler, function)
         futures = client.map(function, tasks, pure=False, retries=0)
         try:
             for future in as_completed(futures, loop=client.loop):
@@ -113,6 +117,25 @@ def _refuse_other_versions(client: Any, scheduler: str) -> None:
                 where=scheduler,
                 fix="Install the same versions everywhere.",
             )
+
+
+def _refuse_unknown_code(client: Any, scheduler: str, function: Callable[..., object]) -> None:
+    """Find out before any task is sent: of that, workers die or the client waits for ever."""
+    data = pickle.dumps(function)
+    try:
+        client.run_on_scheduler(_unpickle, data)
+        client.run(_unpickle, data)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"the scheduler or a worker of it cannot import the reader of this data set ({error})",
+            where=scheduler,
+            fix="Install its package where they run, or start all of them with its folder in "
+            "PYTHONPATH.",
+        ) from error
+
+
+def _unpickle(data: bytes) -> None:
+    pickle.loads(data)  # from our own client
 
 
 def _ignore_interrupts() -> None:

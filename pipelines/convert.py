@@ -10,11 +10,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from simipu.errors import IncompleteError, SourceError
+from simipu.errors import EmptyFrameError, IncompleteError, SourceError
 from simipu.pipelines import destination
 from simipu.pipelines.cluster import run_tasks
 from simipu.pipelines.finalise import finalise
 from simipu.pipelines.plan import ConvertTask, make_plan, relative_to_root
+from simipu.pipelines.sources.checked import Checked
 from simipu.records import FrameRef, Skipped, SourceInfo
 from simipu.store import extents, lock
 from simipu.store.fragment import Fragments
@@ -30,6 +31,7 @@ Progress = Callable[[str, int, int], object]
 """Called with (what is done, frames done now or 0 to begin, frames in all)."""
 
 _FAULTS_SHOWN = 5
+_WAY_OUT = "Or add --skip-bad to leave such frames out."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +78,7 @@ def convert(
         UsageError: ``out`` holds something else, or is being written to.
         IncompleteError: stopped half-way; the same call goes on.
     """
+    source = Checked(source)  # readers of third parties, and ours: nothing of theirs is trusted
     plan = make_plan(source, limit=limit, task_bytes=task_bytes)
     faults = [skipped for skipped in plan.skipped if not skipped.expected]
     if faults and not skip_bad:
@@ -109,7 +112,9 @@ def convert(
 
 def _is_done(fragments: Fragments, task: ConvertTask, *, skip_bad: bool) -> bool:
     fragment = fragments.read(task.name)
-    return fragment is not None and (skip_bad or not fragment.notes["skipped"])
+    return fragment is not None and (
+        skip_bad or all(entry["expected"] for entry in fragment.notes["skipped"])
+    )
 
 
 @contextmanager
@@ -152,8 +157,9 @@ def _convert_block(
                 try:
                     frame = source.read(ref)
                 except SourceError as error:
-                    if not skip_bad:
-                        raise _with_way_out(error) from None
+                    if not (skip_bad or isinstance(error, EmptyFrameError)):
+                        error.fix = f"{error.fix or 'Mend the file.'} {_WAY_OUT}"
+                        raise
                     skipped.append(_skipped(ref, error, source.root))
                     continue
                 writer.append(frame)
@@ -163,13 +169,13 @@ def _convert_block(
 
 
 def _skipped(ref: FrameRef, error: SourceError, root: Path) -> Skipped:
-    entry = Skipped(frame_id=ref.id, path=error.where or "", reason=error.what)
+    entry = Skipped(
+        frame_id=ref.id,
+        path=error.where or "",
+        reason=error.what,
+        expected=isinstance(error, EmptyFrameError),
+    )
     return relative_to_root(entry, root)
-
-
-def _with_way_out(error: SourceError) -> SourceError:
-    fix = f"{error.fix or 'Mend the file.'} Or add --skip-bad to leave such frames out."
-    return SourceError(error.what, where=error.where, fix=fix)
 
 
 def _faults_error(faults: Sequence[Skipped], root: Path) -> SourceError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simipu.correspond.compute import correspond, in_ego_box
+from simipu.correspond.compute import correspond, published_projection
 from simipu.pipelines.cluster import run_tasks
 from simipu.pipelines.convert import Progress, Resources, stopping
 from simipu.store import extents, lock, schema
@@ -156,12 +156,10 @@ def _correspond_block(
 
 def frame_correspondences(frame: FrameView, policy: Policy) -> dict[str, Correspondences]:
     """The correspondences of each camera of one frame, computed from its points."""
-    xyz = frame.points.xyz
-    T_ego_from_lidar = frame.points.T_ego_from_lidar
-    ego_box_m = frame.store.attributes["source"].get("ego_box_m")
-    ego_points = None
-    if ego_box_m is not None and T_ego_from_lidar is not None:
-        ego_points = in_ego_box(xyz, T_ego_from_lidar, ego_box_m)
+    points, source = frame.points, frame.store.attributes["source"]
+    xyz = np.array([points[name] for name in "xyz"], dtype=np.float64).T
+    numbers = source.get("projection_cameras", {}) if policy.projection == "published" else {}
+    column = cache(points.__getitem__)
     return {
         name: correspond(
             xyz,
@@ -171,7 +169,14 @@ def frame_correspondences(frame: FrameView, policy: Policy) -> dict[str, Corresp
             width=camera.width,
             height=camera.height,
             policy=policy,
-            ego_points=ego_points,
+            T_ego_from_lidar=points.T_ego_from_lidar,
+            ego_box_m=source.get("ego_box_m"),
+            shutter=camera.shutter,
+            timestamp_ns=camera.timestamp_ns,
+            T_ego_from_camera=camera.T_ego_from_camera,
+            published=published_projection(column, points.columns, numbers[name])
+            if name in numbers
+            else None,
         )
         for name, camera in frame.cameras.items()
     }

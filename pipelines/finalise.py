@@ -138,6 +138,7 @@ def _attributes(
             "limit": plan.identity["limit"],
             "notes": list(info.notes),
             "policy": dict(info.policy),
+            "projection_cameras": dict(info.projection_cameras),
             "ego_box_m": None if info.ego_box_m is None else list(info.ego_box_m),
         },
         "cameras": list(info.cameras),

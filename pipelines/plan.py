@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,6 @@ import numpy as np
 
 import simipu
 from simipu.store import extents, schema
-from simipu.store.commit import canonical_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -85,11 +85,11 @@ def make_plan(
         "format_version": schema.FORMAT_VERSION,
     }
     tasks, point_rows, image_rows = _allot(identity, scenes)
-    content = hashlib.sha256(canonical_json(identity))
+    content = hashlib.sha256(_json(identity))
     for scene in scenes:  # one at a time: as JSON all frames together may take gigabytes
         described = [scene.name, scene.split, dict(scene.attributes), *_describe(scene.frames)]
-        content.update(canonical_json(described))
-    content.update(canonical_json([asdict(entry) for entry in skipped]))
+        content.update(_json(described))
+    content.update(_json([asdict(entry) for entry in skipped]))
     return Plan(
         identity=identity,
         scenes=scenes,
@@ -115,7 +115,10 @@ def _allot(
     """Cut the scenes into tasks and give each its rows."""
     point_bytes = sum(np.dtype(dtype).itemsize for _, dtype in identity["point_columns"])
     frame_bytes = [
-        [ref.max_points * point_bytes + ref.max_image_bytes for ref in scene.frames]
+        [
+            ref.source_bytes or ref.max_points * point_bytes + ref.max_image_bytes
+            for ref in scene.frames
+        ]
         for scene in scenes
     ]
     blocks = list(extents.split_into_blocks(frame_bytes, identity["task_bytes"]))
@@ -154,7 +157,12 @@ def _describe(frames: Iterable[FrameRef]) -> list[list[object]]:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(canonical_json(value)).hexdigest()
+    return hashlib.sha256(_json(value)).hexdigest()
+
+
+def _json(value: object) -> bytes:
+    # Without an indent, which has no fast encoder: a large data set's frames fill gigabytes.
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _first_frames(scenes: Sequence[Scene], limit: int | None) -> list[Scene]:

@@ -44,6 +44,10 @@ class SourceError(SimipuError):
     """A file of the data set being converted is missing, damaged or contradicts another."""
 
 
+class EmptyFrameError(SourceError):
+    """A frame without content, as the official data set has some: it is left out and listed."""
+
+
 class StoreError(SimipuError):
     """A store is damaged, of another version, or lacks what was asked of it."""
 

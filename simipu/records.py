@@ -125,6 +125,8 @@ class FrameRef:
         id: as ``Frame.id``.
         max_points: upper bound of the number of points.
         max_image_bytes: upper bound of the encoded bytes of all its images together.
+        source_bytes: about how much there is to read, where the bounds say little about it: tasks
+            are cut by it.
         key: whatever the source needs to read it, and whatever else decides what is read: small
             JSON values. A frame whose key has changed is converted again.
     """
@@ -132,6 +134,7 @@ class FrameRef:
     id: str
     max_points: int
     max_image_bytes: int
+    source_bytes: int | None = None
     key: tuple[object, ...] = ()
 
 
@@ -185,6 +188,8 @@ class SourceInfo:
         options: reader options that change what is read.
         frame_attributes: names of the texts that every frame carries.
         policy: fields of the correspondence policy whose default is another for this data set.
+        projection_cameras: camera name -> its number in the point columns that hold the data set's
+            own projection (see `simipu.correspond.compute.PUBLISHED`).
         ego_box_m: body of the recording vehicle in the ego frame, x_min, y_min, z_min, x_max,
             y_max, z_max: points in it are its own returns. None where it is not known.
     """
@@ -198,6 +203,7 @@ class SourceInfo:
     options: Mapping[str, object] = field(default_factory=dict)
     frame_attributes: tuple[str, ...] = ()
     policy: Mapping[str, object] = field(default_factory=dict)
+    projection_cameras: Mapping[str, int] = field(default_factory=dict)
     ego_box_m: tuple[float, float, float, float, float, float] | None = None
 
 

@@ -15,6 +15,9 @@ class Source(Protocol):
 
     ``scan`` may only list and stat files and read small text; ``read`` opens the frame's own files.
     Both raise ``SourceError`` naming the file at fault.
+
+    What they return is checked in every conversion (`checked.Checked`); `contract.check_source`
+    holds a source to the rest. ``docs/adding-a-dataset.md`` shows how to write one.
     """
 
     @property

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 OBJECT_PARTS = ("training", "testing")
+NUSCENES_TABLES = ("scene.json", "sample.json", "sample_data.json")
 RAW_DATE = re.compile(r"\d{4}_\d\d_\d\d", re.ASCII)
 # The deepest folder of the layouts, <date>/<drive>/image_02/data, is four below its root.
 _LEVELS_UP = 4
@@ -42,6 +43,19 @@ def _is_raw_root(folder: Path) -> bool:
     )
 
 
+def nuscenes_versions(folder: Path) -> list[str]:
+    """Return the names of the folders that hold nuScenes' tables."""
+    return [
+        name
+        for name in list_folders(folder)
+        if any(os.path.lexists(folder / name / table) for table in NUSCENES_TABLES)
+    ]
+
+
+def _is_nuscenes_root(folder: Path) -> bool:
+    return bool(nuscenes_versions(folder))
+
+
 LAYOUTS = {
     "kitti": Layout(
         _is_object_root,
@@ -50,6 +64,10 @@ LAYOUTS = {
     "kitti-raw": Layout(
         _is_raw_root,
         "that holds dates such as 2011_09_26/, each with its calib_*.txt files and drives",
+    ),
+    "nuscenes": Layout(
+        _is_nuscenes_root,
+        "that holds samples/ and, with the tables in it, a version such as v1.0-mini/",
     ),
 }
 

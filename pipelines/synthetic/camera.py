@@ -11,8 +11,6 @@ import numpy as np
 from simipu.errors import UsageError
 from simipu.geometry.camera import max_radius
 
-from .rowwise import dot
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,10 +18,13 @@ if TYPE_CHECKING:
 
     from simipu.records import FloatArray
 
-    from .caster import Caster, Hits
+    from .caster import Caster
+    from .hits import Hits
     from .look import Look
     from .motion import Trajectory
     from .sensors import CameraModel
+
+    _Float32 = npt.NDArray[np.float32]
 
 _BLOCK_PX = 1 << 15
 """Pixels that are computed at a time: few enough for what is in work to stay in the cache."""
@@ -97,7 +98,7 @@ def take(caster: Caster, look: Look, camera: CameraModel, ego: Trajectory, t_s: 
 
 def _columns(
     caster: Caster,
-    shade: Callable[[Hits, FloatArray, FloatArray, FloatArray], npt.NDArray[np.uint8]],
+    shade: Callable[[Hits, _Float32, _Float32, _Float32], npt.NDArray[np.uint8]],
     camera: CameraModel,
     ego: Trajectory,
     t_s: float,
@@ -123,13 +124,15 @@ def _columns(
     length = np.sqrt(x * x + y * y + 1.0).astype(np.float32).ravel()
     short = components.astype(np.float32)
     reach = hits.distance.astype(np.float32)
-    np.copyto(reach, 0.0, where=np.isinf(reach))
+    np.copyto(reach, np.float32(0.0), where=np.isinf(reach))
     points = (short * reach).T + origins.astype(np.float32)
-    unit = (short / length).T
-    facing = np.abs(dot(hits.normal, unit))
+    short /= length
+    facing = hits.approach / length
+    np.maximum(facing, np.float32(_GRAZING), out=facing)
     focal_px = np.float32(np.sqrt(camera.K[0, 0] * camera.K[1, 1]))
-    footprint = reach * length / (focal_px * np.maximum(facing, np.float32(_GRAZING)))
-    return shade(hits, points, unit, footprint), hits.distance
+    # As long as wide if it faces the camera, else longer: the mean is that of the logarithms.
+    footprint = reach * length / (focal_px * np.sqrt(facing))
+    return shade(hits, points, short.T, footprint), hits.distance
 
 
 @lru_cache(maxsize=6)  # as many cameras as a rig has, at most

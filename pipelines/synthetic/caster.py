@@ -7,14 +7,14 @@ decides is only which triangle takes a ray that passes within about 0.1 mm of an
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from simipu.errors import UsageError
 
+from .hits import Faces, Hits
 from .reach import meeting
 from .rowwise import dot, taken, turned, turned_back
 
@@ -33,29 +33,6 @@ _ROUND_S = 0.02
 
 _TRUSTED = np.float32(1e-3)
 """Share of the distance that float64 may correct; more is a triangle seen on its very edge."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Hits:
-    """What N rays hit first; for a ray that hits nothing, the distance is inf and the rest is 0.
-
-    What has components lies component by component in memory: most work goes through one at a time.
-
-    Attributes:
-        distance: (N,) float64 in units of the direction's length.
-        material: (N,) uint8.
-        uv: (N, 2) float32 place in the material's texture, metres.
-        tint: (N, 3) float32.
-        normal: (N, 3) float32, world frame, unit length, towards the ray's origin.
-        object_id: (N,) int32, 0 for scenery.
-    """
-
-    distance: FloatArray
-    material: npt.NDArray[np.uint8]
-    uv: _Float32
-    tint: _Float32
-    normal: _Float32
-    object_id: npt.NDArray[np.int32]
 
 
 class Caster:
@@ -95,30 +72,45 @@ class Caster:
             directions: (N, 3) float64, of any length, world frame.
             t_s: (N,) times of the rays in seconds, or one for all.
         """
-        distance, triangle, bary, turns = self._first(origins, directions, t_s)
-        normal = self._normal.take(triangle, axis=1).T
+        met, turns = self._first(origins, directions, t_s)
+        met_side = 2 * met.triangle + (met.approach > 0.0)  # every triangle has two sides
+        side, face = _distinct(met_side, 2 * self._nothing + 2)
+        sides, count = [side], len(side)
+        for rows, _ in turns:
+            sides.append(met_side[rows])
+            face[rows] = np.arange(count, count + len(rows))
+            count += len(rows)
+        side = np.concatenate(sides)
+        triangle = side >> 1
+        normal = self._normal.take(triangle, axis=1)
+        normal *= np.where(side & 1, np.float32(-1.0), np.float32(1.0))
+        first = len(sides[0])
         for rows, T_world_from_body in turns:
-            normal[rows] = turned(T_world_from_body, normal[rows])
-        behind = dot(normal, directions) > 0.0
-        normal *= np.where(behind, np.float32(-1.0), np.float32(1.0))[:, None]
-        chart = self._chart.take(triangle, axis=1)
+            its = slice(first, first + len(rows))
+            normal[:, its] = turned(T_world_from_body, normal[:, its].T).T
+            first = its.stop
+        chart = self._chart.take(triangle, axis=1).take(face, axis=1)
         uv = chart[:2]
-        for corner, share in enumerate(bary.T, start=1):
+        for corner, share in enumerate(met.bary.T, start=1):
             uv += share * chart[2 * corner : 2 * corner + 2]
         return Hits(
-            distance=distance,
-            material=self._material.take(triangle),
+            distance=met.distance,
+            approach=np.abs(met.approach).astype(np.float32),
             uv=uv.T,
-            tint=self._tint.take(triangle, axis=1).T,
-            normal=normal,
-            object_id=self._object_id.take(triangle),
+            face=face,
+            faces=Faces(
+                material=self._material.take(triangle),
+                tint=self._tint.take(triangle, axis=1).T,
+                normal=normal.T,
+                object_id=self._object_id.take(triangle),
+            ),
         )
 
     def distance(
         self, origins: FloatArray, directions: FloatArray, t_s: float | FloatArray
     ) -> FloatArray:
         """Return only the (N,) float64 distance of `cast`, bit for bit."""
-        return self._first(origins, directions, t_s)[0]
+        return self._first(origins, directions, t_s)[0].distance
 
     def blocked(
         self, object_id: int, origins: FloatArray, direction: FloatArray, t_s: float
@@ -158,42 +150,44 @@ class Caster:
             (N, 3) float64, world frame, at t_to.
         """
         result = np.array(points, dtype=np.float64)
-        for number, mover in self._moving.items():
-            rows = np.flatnonzero(object_id == number)
-            if len(rows):
-                before, after = mover.poses(t_from, rows), mover.poses(t_to, rows)
-                local = turned_back(before, result[rows] - before[:, :3, 3])
-                result[rows] = turned(after, local) + after[:, :3, 3]
+        moving = np.flatnonzero(np.isin(object_id, np.array([*self._moving], dtype=np.int32)))
+        numbers = object_id[moving]
+        for number in np.unique(numbers).tolist():
+            mover, rows = self._moving[number], moving[numbers == number]
+            before, after = mover.poses(t_from, rows), mover.poses(t_to, rows)
+            local = turned_back(before, result[rows] - before[:, :3, 3])
+            result[rows] = turned(after, local) + after[:, :3, 3]
         return result
 
     def _first(
         self, origins: FloatArray, directions: FloatArray, t_s: float | FloatArray
-    ) -> tuple[FloatArray, _Rows, _Float32, list[tuple[_Rows, FloatArray]]]:
-        """Return distance, triangle among all, place in it, and poses of the movers hit by rays."""
-        distance, triangle, bary = self._static.hit(origins, directions)
-        triangle[triangle == self._static.count] = self._nothing
+    ) -> tuple[_Met, list[tuple[_Rows, FloatArray]]]:
+        """Return what rays meet, triangles among all, and poses of the movers hit by rays."""
+        met = self._static.hit(origins, directions)
+        met.triangle[met.triangle == self._static.count] = self._nothing
         found = []
-        reached = meeting(origins, directions, distance, *self._balls(t_s))
+        reached = meeting(origins, directions, met.distance, *self._balls(t_s))
         for mover, rows in zip(self._moving.values(), reached, strict=True):
             if not len(rows):
                 continue
             T_world_from_body = mover.poses(t_s, rows)
-            its_distance, its_triangle, its_bary = mover.mesh.hit(
+            its_met = mover.mesh.hit(
                 turned_back(T_world_from_body, _of(origins, rows) - T_world_from_body[:, :3, 3]),
                 turned_back(T_world_from_body, taken(directions, rows)),
             )
-            nearer = np.flatnonzero(its_distance < distance[rows])
+            nearer = np.flatnonzero(its_met.distance < met.distance[rows])
             its = rows[nearer]
-            distance[its] = its_distance[nearer]
-            triangle[its] = its_triangle[nearer] + mover.first
-            bary[its] = its_bary[nearer]
+            met.distance[its] = its_met.distance[nearer]
+            met.triangle[its] = its_met.triangle[nearer] + mover.first
+            met.bary[its] = its_met.bary[nearer]
+            met.approach[its] = its_met.approach[nearer]
             found.append((mover, its, T_world_from_body[nearer]))
         turns = []
         for mover, rows, T_world_from_body in found:
             # Another may have been nearer still.
-            its = np.flatnonzero(mover.owns(triangle[rows]))
+            its = np.flatnonzero(mover.owns(met.triangle[rows]))
             turns.append((rows[its], T_world_from_body[its]))
-        return distance, triangle, bary, turns
+        return met, turns
 
     def _balls(self, t_s: float | FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return centres (M, 3) and radii (M,) of balls around the movers at all of some times."""
@@ -206,6 +200,22 @@ class Caster:
         return self._places[1], self._radius_m + self._speed_m_s * max(
             latest - t_round, t_round - earliest
         )
+
+
+class _Met(NamedTuple):
+    """Where N rays meet meshes.
+
+    Attributes:
+        distance: (N,) float64.
+        triangle: (N,) number.
+        bary: (N, 2) place in it.
+        approach: (N,) float64 product of the direction with the triangle's normal.
+    """
+
+    distance: FloatArray
+    triangle: _Rows
+    bary: _Float32
+    approach: FloatArray
 
 
 class _Mesh:
@@ -235,21 +245,21 @@ class _Mesh:
             self._tensor(np.ascontiguousarray(surface.triangles, dtype=np.uint32)),
         )
 
-    def hit(
-        self, origins: FloatArray, directions: FloatArray
-    ) -> tuple[FloatArray, _Rows, _Float32]:
-        """Return distance (N,), triangle (N,) or T for none, and place in it (N, 2)."""
+    def hit(self, origins: FloatArray, directions: FloatArray) -> _Met:
+        """Return what rays meet; the triangle is T for none."""
         answer = self._scene.cast_rays(self._rays(origins, directions), nthreads=1)
         rough = answer["t_hit"].numpy()
         triangle = answer["primitive_ids"].numpy().astype(np.intp)
         np.minimum(triangle, self.count, out=triangle)
         plane = self.planes.take(triangle, axis=1).T
+        approach = dot(plane, directions)
+        distance = plane[:, 3]
+        distance -= dot(plane, origins)
         with np.errstate(divide="ignore", invalid="ignore"):
-            distance = plane[:, 3] - dot(plane, origins)
-            distance /= dot(plane, directions)
+            distance /= approach
             wrong = ~(np.abs(distance.astype(np.float32) - rough) <= rough * _TRUSTED)
         np.copyto(distance, rough, where=wrong)
-        return distance, triangle, answer["primitive_uvs"].numpy()
+        return _Met(distance, triangle, answer["primitive_uvs"].numpy(), approach)
 
     def blocks(self, origins: FloatArray, direction: FloatArray) -> npt.NDArray[np.bool_]:
         """Return (N,), whether rays from (N, 3) in one direction hit it."""
@@ -260,8 +270,9 @@ class _Mesh:
 
     def _rays(self, origins: FloatArray, directions: FloatArray) -> Any:
         rays = np.empty((len(directions), 6), dtype=np.float32)
-        rays[:, :3] = origins
-        rays[:, 3:] = directions
+        for i in range(3):
+            rays[:, i] = origins[..., i]
+            rays[:, 3 + i] = directions[:, i]
         return self._tensor(rays)
 
 
@@ -313,6 +324,16 @@ def _open3d() -> Any:
             "apt-get install libusb-1.0-0 libgl1 libgomp1.",
         ) from error
     return open3d
+
+
+def _distinct(numbers: _Rows, count: int) -> tuple[_Rows, _Rows]:
+    """Return which numbers below a count there are, ascending, and which of them each one is."""
+    there = np.zeros(count, dtype=np.bool_)
+    there[numbers] = True
+    distinct = np.flatnonzero(there)
+    place = np.empty(count, dtype=np.intp)
+    place[distinct] = np.arange(len(distinct))
+    return distinct, place.take(numbers)
 
 
 def _joined(surfaces: Sequence[Surface], name: str) -> npt.NDArray[Any]:

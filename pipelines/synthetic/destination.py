@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .options import Options
 
 MARKER = "truth/world.json"
-VERSION = 1
+VERSION = 2
 """Counts changes of what is written with equal options."""
 
 _WORK = ".simipu"  # the folder of `simipu.store.lock` too, which removes it when it is empty

@@ -9,11 +9,11 @@ from functools import lru_cache, partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from simipu.pipelines.cluster import run_tasks
 from simipu.pipelines.convert import stopping
 from simipu.store import lock
 
 from . import destination
+from . import workers as processes
 from .layouts import make_writer
 
 if TYPE_CHECKING:
@@ -125,9 +125,8 @@ def generate(
             return
         pending = destination.pending(root, writer.units)
         function = partial(_write_units, writer, root, run)
-        with _watching(done_so_far, total, progress), _keeping_freed_memory(workers):
-            for _ in run_tasks(function, _in_parts(pending, workers), workers=workers):
-                pass
+        with _watching(done_so_far, total, progress):
+            processes.run(function, _in_parts(pending, workers), workers=workers)
         writer.finish()
         destination.end(root, options)
 
@@ -158,22 +157,6 @@ def _watching(done: Callable[[], int], total: int, progress: Progress) -> Iterat
         ended.set()
         thread.join()
         tell()
-
-
-@contextmanager
-def _keeping_freed_memory(workers: int) -> Iterator[None]:
-    """Stop dask's workers from giving freed memory back at once.
-
-    Every array would then be of new pages, which takes a third of a frame's time again.
-    """
-    if workers == 1:
-        yield
-        return
-    import dask
-    import distributed  # noqa: F401 - its defaults would else come after, and win
-
-    with dask.config.set({"distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": None}):
-        yield
 
 
 def _in_parts(units: Sequence[Unit], workers: int) -> list[tuple[Unit, ...]]:

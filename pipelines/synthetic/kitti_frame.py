@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import io
+import struct
+import zlib
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _PNG_LEVEL = 1
 """Of zlib. A level of 6 takes two to three times as long, for files a fifth smaller."""
+_PNG_SUB = 1
+"""The filter that writes each byte as its difference to the same channel's, one pixel before."""
 
 
 _FARTHEST_M = 80.0
@@ -103,11 +106,28 @@ def scan_bytes(sweep: lidar.Sweep) -> bytes:
 
 
 def png_bytes(rgb: npt.NDArray[np.uint8], *, grey: bool = False) -> bytes:
-    """Return an (H, W, 3) image as a PNG file with 8 bits a channel."""
-    image = Image.fromarray(rgb)
-    encoded = io.BytesIO()
-    (image.convert("L") if grey else image).save(encoded, "png", compress_level=_PNG_LEVEL)
-    return encoded.getvalue()
+    """Return an (H, W, 3) image as a PNG file with 8 bits a channel.
+
+    With one filter for all rows: Pillow tries each on every row, which takes as long as the rest.
+    """
+    pixels = np.asarray(Image.fromarray(rgb).convert("L"))[..., None] if grey else rgb
+    height, width, channels = pixels.shape
+    rows = np.empty((height, 1 + width * channels), dtype=np.uint8)
+    rows[:, 0] = _PNG_SUB
+    flat = pixels.reshape(height, -1)
+    rows[:, 1 : 1 + channels] = flat[:, :channels]
+    np.subtract(flat[:, channels:], flat[:, :-channels], out=rows[:, 1 + channels :])
+    kind = 0 if grey else 2
+    header = struct.pack(">2I5B", width, height, 8, kind, 0, 0, 0)
+    chunks = (
+        (b"IHDR", header),
+        (b"IDAT", zlib.compress(rows.tobytes(), _PNG_LEVEL)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in chunks
+    )
 
 
 def write_truth(

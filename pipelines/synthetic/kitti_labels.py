@@ -66,7 +66,7 @@ def label_text(
     for actor in actors:
         T_world_from_actor = actor.trajectory.pose(t_s)
         T_camera_from_actor = T_camera_from_world @ T_world_from_actor
-        reach_m = float(np.linalg.norm(actor.size_m))
+        reach_m = math.hypot(*actor.size_m)
         if not -reach_m < T_camera_from_actor[2, 3] < _FARTHEST_M:
             continue
         box = _projected_box(actor.size_m, T_camera_from_actor, camera.K)
@@ -139,8 +139,8 @@ def _hidden_share(
         to_low = (low - T_actor_from_camera[:3, 3]) / directions
         to_high = (high - T_actor_from_camera[:3, 3]) / directions
     # A ray's third component is 1: what it is multiplied with is the depth.
-    enters = np.nanmax(np.minimum(to_low, to_high), axis=1)
-    leaves = np.nanmin(np.maximum(to_low, to_high), axis=1)
+    enters = np.fmax.reduce(np.minimum(to_low, to_high), axis=1)
+    leaves = np.fmin.reduce(np.maximum(to_low, to_high), axis=1)
     inside = (enters < leaves) & (leaves > 0)
     if not inside.any():
         return 1.0

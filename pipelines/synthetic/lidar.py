@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from simipu.records import FloatArray
 
-    from .caster import Caster, Hits
+    from .caster import Caster
+    from .hits import Hits
     from .motion import Trajectory
     from .sensors import LidarModel
 
@@ -89,7 +90,7 @@ def scan(
     t_s = np.repeat(t_column, beams)
     hits = caster.cast(origins, rays, t_s)
 
-    facing = np.abs(dot(hits.normal, rays))
+    facing = np.minimum(hits.approach, np.float32(1.0))
     range_m = hits.distance + lidar.range_noise_m * np.clip(noise, -_CLIP, _CLIP)
     returned = (hits.distance <= lidar.max_range_m) & (range_m <= lidar.max_range_m)
     returned &= range_m > 0.0

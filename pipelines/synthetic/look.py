@@ -15,7 +15,8 @@ from .tiles import LARGE_SCALE, draw_textures
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from .caster import Caster, Hits
+    from .caster import Caster
+    from .hits import Hits
     from .surface import Float32Array, FloatArray
     from .world import World
 
@@ -23,6 +24,7 @@ _GROUND_NAMES = ("asphalt", "asphalt_old", "paint", "kerb", "paving", "grass", "
 _GROUND = np.array([material.name in _GROUND_NAMES for material in MATERIALS])
 _GLOWING = np.array([material.name == "lamp" for material in MATERIALS])
 _HAZE_M = 700.0
+_WHITE = np.float32(255.0)
 
 
 class Look:
@@ -65,83 +67,96 @@ class Look:
             hits: of the rays.
             points: (N, 3) world coordinates of the spots hit; finite where nothing is, too.
             directions: (N, 3) unit, from the camera, world.
-            footprint_m: (N,) size of a pixel on the surface, along its longer side.
+            footprint_m: (N,) size of a pixel on the surface: the mean of its sides.
             eye: (3,) where the camera is, about; beyond 60 m from it actors cast no shadows.
             t_s: when the rays were cast, about: shadows of what moves are as at this time.
 
         Returns:
             (N, 3) uint8 red, green, blue.
         """
-        material, normal = hits.material.astype(np.intp), hits.normal
+        face, faces = hits.face, hits.faces
+        material = faces.material.astype(np.intp)
         xyz, ray = (np.ascontiguousarray(v.T, dtype=np.float32).T for v in (points, directions))
-        open_sky = np.flatnonzero(np.isinf(hits.distance))
-        distance = dot(xyz - eye.astype(np.float32), ray)
-        facing = np.clip(-dot(normal, ray), np.float32(0.02), np.float32(1.0))
-        # A pixel on a slanted surface is longer than wide: the texture's level is between.
         footprint = np.maximum(footprint_m, np.float32(1e-4), dtype=np.float32)
-        blur = np.log2(footprint) + np.float32(0.4) * np.log2(facing)
-        albedo = self._textures.sample(material, hits.uv, blur)
-        ambient, sun = self._light(material, normal, xyz, eye, t_s)
-        shade = self._large_scale(hits.object_id, xyz, blur)
-        gloss = SPECULAR.take(material)
-        glossy = np.flatnonzero(gloss)
-        mirrored, share = self._mirrored(
-            taken(ray, glossy), taken(normal, glossy), gloss.take(glossy)
+        albedo = self._textures.sample(material.take(face), hits.uv, footprint)
+        still = (faces.object_id == 0).take(face)
+        large_scale = self._large_scale(still, xyz, footprint)
+        ambient, sun = self._light(faces.normal)
+        is_ground = _GROUND.take(material) & (faces.normal[:, 2] > 0.5)
+        ground = np.flatnonzero(is_ground.take(face))
+        its_face = face.take(ground)
+        ambient_there, sun_there = self._light_on_ground(
+            ambient.take(its_face), sun.take(its_face), taken(xyz, ground), eye, t_s
         )
+        bright = is_ground | _GLOWING.take(material)
+        gloss = SPECULAR.take(material)
+        glossy = np.flatnonzero((gloss > 0.0).take(face))
+        its_face = face.take(glossy)
+        mirrored, share = self._mirrored(
+            taken(ray, glossy), taken(faces.normal, its_face), gloss.take(its_face)
+        )
+        distance = dot(xyz - eye.astype(np.float32), ray)
         haze = np.float32(1.0) - np.exp(distance * np.float32(-1.0 / _HAZE_M))
-        glowing = np.flatnonzero(_GLOWING.take(material))
+        open_sky = np.flatnonzero(np.isinf(hits.distance))
         sky = self._sky.color(taken(ray, open_sky))
         image = np.empty((len(points), 3), dtype=np.uint8)
         for c in range(3):
-            # Textures are as seen, about the square root of the light: so is the light here.
-            value = np.float32(self._ambient[c]) * ambient
-            value += np.float32(self._sunlight[c]) * sun
-            np.sqrt(value, out=value)
-            value[glowing] = 1.0
-            value *= shade
-            value *= hits.tint[:, c]
+            light = self._seen_light(c, ambient, sun)
+            light[bright] = 1.0
+            light *= faces.tint[:, c]
+            value = light.take(face)
+            value *= large_scale
             value *= albedo[:, c]
-            value *= np.float32(1.0 / 255.0)
+            value[ground] *= self._seen_light(c, ambient_there, sun_there)
             matt = value.take(glossy)
-            value[glossy] = matt + share * (mirrored[:, c] - matt)
-            value += haze * (self._sky.horizon[c] - value)
-            value[open_sky] = sky[:, c]
-            np.clip(value, np.float32(0.0), np.float32(1.0), out=value)
-            value *= np.float32(255.0)
+            value[glossy] = matt + share * (_WHITE * mirrored[:, c] - matt)
+            value += haze * (_WHITE * self._sky.horizon[c] - value)
+            value[open_sky] = _WHITE * sky[:, c]
             value += np.float32(0.5)
+            np.minimum(value, _WHITE, out=value)
             image[:, c] = value
         return image
 
-    def _light(
+    def _light(self, normal: Float32Array) -> tuple[Float32Array, Float32Array]:
+        """Return the (K,) shares of the sky's and of the sun's light on surfaces."""
+        ambient = np.float32(0.78) + np.float32(0.22) * normal[:, 2]
+        return ambient, np.clip(dot(normal, self._to_sun), np.float32(0.0), np.float32(1.0))
+
+    def _light_on_ground(
         self,
-        material: npt.NDArray[np.intp],
-        normal: Float32Array,
+        ambient: Float32Array,
+        sun: Float32Array,
         xyz: Float32Array,
         eye: FloatArray,
         t_s: float,
     ) -> tuple[Float32Array, Float32Array]:
-        """Return the (N,) shares of the sky's and of the sun's light."""
-        ambient = np.float32(0.78) + np.float32(0.22) * normal[:, 2]
-        sun = np.clip(dot(normal, self._to_sun), np.float32(0.0), np.float32(1.0))
-        rows = np.flatnonzero(_GROUND.take(material) & (normal[:, 2] > 0.5))
-        if len(rows):
-            points = taken(xyz, rows)
-            lit = self._shadow.lit(points[:, 0], points[:, 1])
-            sky_left, sun_left = self._moving.below(points, lit, eye, t_s)
-            ambient[rows] *= sky_left
-            sun[rows] *= sun_left
-        return ambient, sun
+        """Return what the shadows leave of the light, (M,) each, on spots of the ground."""
+        if not len(xyz):
+            return ambient, sun
+        lit = self._shadow.lit(xyz[:, 0], xyz[:, 1])
+        sky_left, sun_left = self._moving.below(xyz, lit, eye, t_s)
+        return ambient * sky_left, sun * sun_left
+
+    def _seen_light(self, c: int, ambient: Float32Array, sun: Float32Array) -> Float32Array:
+        """Return the (M,) brightness of a channel by the shares of the light.
+
+        Textures are as seen, about the square root of the light: so is the light here.
+        """
+        light: Float32Array = np.float32(self._ambient[c]) * ambient
+        light += np.float32(self._sunlight[c]) * sun
+        np.sqrt(light, out=light)
+        return light
 
     def _large_scale(
-        self, object_id: npt.NDArray[np.int32], xyz: Float32Array, blur: Float32Array
+        self, still: npt.NDArray[np.bool_], xyz: Float32Array, footprint: Float32Array
     ) -> Float32Array:
         x, y, z = xyz.T
         along = np.float32(0.8) * x + np.float32(0.6) * y
         up = np.float32(0.8) * y - np.float32(0.6) * x + z
-        texel = self._textures.sample(LARGE_SCALE, np.stack([along, up]).T, blur)
+        texel = self._textures.sample(LARGE_SCALE, np.stack([along, up]).T, footprint)
         shade: Float32Array = texel[:, 0] * np.float32(2.0 / 255.0)
         # What moves would have its shade slide over it.
-        shade[object_id > 0] = 1.0
+        shade[~still] = 1.0
         return shade
 
     def _mirrored(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -63,7 +64,9 @@ def meeting(
     meets = np.flatnonzero(((ahead > 0.0) & (half >= 0.0)) | (beyond <= 0.0))
     rows, ball, enters = rows[meets], ball[meets], ahead[meets] - np.sqrt(half[meets])
     nearer = within.take(rows) * squared[meets] * (1.0 + _SLACK) >= enters * (1.0 - _SLACK)
-    return np.split(rows[nearer], np.searchsorted(ball[nearer], np.arange(1, len(centres))))
+    rows = rows[nearer]
+    ends = np.searchsorted(ball[nearer], np.arange(len(centres) + 1))
+    return [rows[start:end] for start, end in pairwise(ends.tolist())]
 
 
 def _beyond(to_centre: FloatArray, radii: FloatArray) -> Float32Array:

@@ -139,8 +139,10 @@ def _within(
 ) -> npt.NDArray[np.intp]:
     """Return the rows of points within a level rectangle around a centre."""
     half = np.broadcast_to(half, 2)
-    x, y = (np.abs(points[:, k] - np.float32(centre[k])) < np.float32(half[k]) for k in (0, 1))
-    return np.flatnonzero(x & y)
+    rows = np.flatnonzero(np.abs(points[:, 0] - np.float32(centre[0])) < np.float32(half[0]))
+    y = points[:, 1].take(rows)
+    within: npt.NDArray[np.intp] = rows[np.abs(y - np.float32(centre[1])) < np.float32(half[1])]
+    return within
 
 
 def _sky_left(actor: Actor, T: FloatArray, x: Float32Array, y: Float32Array) -> Float32Array:
@@ -148,8 +150,12 @@ def _sky_left(actor: Actor, T: FloatArray, x: Float32Array, y: Float32Array) -> 
     dx, dy = x - np.float32(T[0, 3]), y - np.float32(T[1, 3])
     along = np.abs(dx * np.float32(T[0, 0]) + dy * np.float32(T[1, 0]))
     aside = np.abs(dx * np.float32(T[0, 1]) + dy * np.float32(T[1, 1]))
-    out = np.maximum(along - np.float32(actor.size_m[0] / 2 - 0.15), 0) ** 2
-    out += np.maximum(aside - np.float32(actor.size_m[1] / 2 - 0.1), 0) ** 2
-    reach = np.float32(min(0.6, 0.35 * float(actor.size_m[2])))
-    left: Float32Array = np.clip(0.3 + 0.7 * np.sqrt(out) / reach, 0.0, 1.0)
+    nothing = np.float32(0.0)
+    along = np.maximum(along - np.float32(actor.size_m[0] / 2 - 0.15), nothing)
+    aside = np.maximum(aside - np.float32(actor.size_m[1] / 2 - 0.1), nothing)
+    reach_m = min(0.6, 0.35 * float(actor.size_m[2]))
+    left: Float32Array = np.sqrt(along * along + aside * aside)
+    left *= np.float32(0.7 / reach_m)
+    left += np.float32(0.3)
+    np.minimum(left, np.float32(1.0), out=left)
     return left

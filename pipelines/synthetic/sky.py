@@ -52,8 +52,8 @@ class Sky:
         """Return the (N, 3) float32 colour in [0, 1] seen along (N, 3) unit directions."""
         x, y, z = directions.T.astype(np.float32)
         up = np.maximum(z, np.float32(0.02))
-        place = np.stack([x, y]) / (up + np.float32(0.08))
-        blur = np.log2(np.float32(0.004) / (up + np.float32(0.08)))
+        spread = np.float32(1.0) / (up + np.float32(0.08))
+        place, blur = np.stack([x, y]) * spread, np.float32(0.004) * spread
         share = self._textures.sample(CLOUDS, place.T, blur)[:, 0] * np.float32(1.8 / 255.0)
         share = np.clip(share + self._cover - np.float32(0.55), 0.0, 1.0)
         share *= np.clip(up * np.float32(7.0), 0.0, 1.0)

@@ -90,12 +90,15 @@ class Road:
         self._kerbs = _kerb_table(self._s, left), _kerb_table(self._s, right)
 
     def heading(self, s: npt.ArrayLike) -> FloatArray:
-        """Return the direction of the centre line, radians from the world's x axis."""
+        """Return the direction of the centre line, radians from the world's x axis.
+
+        Its mean is 0: rays are cast fastest where walls and kerbs run along the axes.
+        """
         s = np.asarray(s, dtype=np.float64)
         total = np.zeros_like(s)
         for amplitude, wavelength, phase in self._bends:
             k = 2.0 * math.pi / wavelength
-            total -= amplitude / k * (np.cos(k * s + phase) - math.cos(phase))
+            total -= amplitude / k * np.cos(k * s + phase)
         return total
 
     def curvature(self, s: npt.ArrayLike) -> FloatArray:

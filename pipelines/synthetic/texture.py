@@ -67,9 +67,8 @@ class Textures:
         self._columns = np.zeros(keys, dtype=np.int32)
         self._rows = np.zeros(keys, dtype=np.int32)
         self._shift = np.zeros(keys, dtype=np.int32)
-        self._per_m = np.zeros(keys, dtype=np.float32)
-        self._last = np.zeros(len(tiles), dtype=np.float32)
-        self._log_texel = np.array([np.log2(tile.texel_m) for tile in tiles], dtype=np.float32)
+        self._last = np.zeros(len(tiles), dtype=np.int32)
+        self._per_m = np.array([1.0 / tile.texel_m for tile in tiles], dtype=np.float32)
         parts: list[npt.NDArray[np.uint8]] = []
         total = 0
         for number, tile in enumerate(tiles):
@@ -81,33 +80,37 @@ class Textures:
                 self._offset[key] = total
                 self._columns[key], self._rows[key] = width - 1, height - 1
                 self._shift[key] = width.bit_length() - 1
-                self._per_m[key] = 1.0 / (tile.texel_m * 2.0**level)
                 parts.append(image.reshape(-1, 4))
                 total += height * width
         # Four bytes a texel: one gather of a word instead of three of a byte.
         self._texels = np.concatenate(parts).view(np.uint32).ravel()
 
     def sample(
-        self, number: IntArray | int, uv: Float32Array, log2_footprint: Float32Array
+        self, number: IntArray | int, uv: Float32Array, footprint_m: Float32Array
     ) -> npt.NDArray[np.uint8]:
         """Return colours.
 
         Args:
             number: (N,) of the tile, or one for all.
             uv: (N, 2) place, metres.
-            log2_footprint: (N,) base-2 logarithm of the size in metres over which to average.
+            footprint_m: (N,) size over which to average, metres; above 0.
 
         Returns:
             (N, 4) uint8: red, green, blue, zero.
         """
         number = np.asarray(number, dtype=np.intp)
-        level = log2_footprint - (self._log_texel.take(number) - np.float32(0.5))
-        np.clip(level, np.float32(0.0), self._last.take(number), out=level)
+        per_m = self._per_m.take(number)
+        # The level is the base-2 logarithm, rounded, of the size in texels. A float32 has it in
+        # its bits from 23 up, with 127 added.
+        level = (footprint_m * (per_m * np.float32(np.sqrt(2.0)))).view(np.int32) >> 23
+        level -= 127
+        np.clip(level, 0, self._last.take(number), out=level)
         key = level.astype(np.intp)
         key += number * _LEVELS
-        per_m = self._per_m.take(key)
         column = np.floor(uv[:, 0] * per_m).astype(np.int32)
         row = np.floor(uv[:, 1] * per_m).astype(np.int32)
+        column >>= level
+        row >>= level
         column &= self._columns.take(key)
         row &= self._rows.take(key)
         row <<= self._shift.take(key)

@@ -44,6 +44,13 @@ class Path:
     half_s: float
     half_d: float
 
+    def around(self) -> Taken:
+        """Return the rectangle that the footprint never leaves."""
+        return Taken(
+            s=(float(self.s.min()) - self.half_s, float(self.s.max()) + self.half_s),
+            d=(float(self.d.min()) - self.half_d, float(self.d.max()) + self.half_d),
+        )
+
     def meets(self, other: Path | Taken, margin_s: float, margin_d: float) -> bool:
         """Tell whether the footprints ever come closer than the margins in both directions."""
         if isinstance(other, Taken):
@@ -194,12 +201,14 @@ class Traffic:
         self, body: Body, path: Path, margin_s: float, margin_d: float, *, upright: bool
     ) -> None:
         low, high = self._street.road.s_range
-        if path.s.min() - path.half_s < low + 1.0 or path.s.max() + path.half_s > high - 1.0:
+        around = path.around()
+        if around.s[0] < low + 1.0 or around.s[1] > high - 1.0:
             return
         others: list[Path | Taken] = [self._ego, *(mover.path for mover in self.moving)]
         if any(path.meets(other, margin_s, margin_d) for other in others):
             return
-        if any(path.meets(spot, 0.4, 0.1) for spot in self._taken):
+        near = (spot for spot in self._taken if around.meets(spot, 0.4))
+        if any(path.meets(spot, 0.4, 0.1) for spot in near):
             return
         self.moving.append(Mover(body=body, path=path, upright=upright))
 

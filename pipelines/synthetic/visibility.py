@@ -61,10 +61,11 @@ def locate(
     view = _View(
         caster=caster, surface=surface, object_id=object_id, t_s=t_s, camera=camera, ego=ego
     )
-    rows: _Rows = np.arange(len(surface))
     times: float | FloatArray = t_exposure_s
     if camera.readout_s > 0.0:
         rows, times = _exposed(view, t_exposure_s)
+    else:
+        rows = view.ahead(t_exposure_s)
     spots, uv, depth = view.seen(rows, times)
     inside = _inside(uv, camera)
     rows, spots = rows[inside], spots[inside]
@@ -92,6 +93,14 @@ class _View:
     t_s: FloatArray
     camera: CameraModel
     ego: Trajectory
+
+    def ahead(self, t_s: float) -> _Rows:
+        """Return the rows of spots that may be before the camera at a time."""
+        T_world_from_camera = self.ego.pose(t_s) @ self.camera.T_ego_from_camera
+        axis = T_world_from_camera[:3, 2]
+        # Not quite the camera's own z where its rotation is only as good as printed digits.
+        least = dot(T_world_from_camera[:3, 3], axis) - _NEARER_M
+        return np.flatnonzero((dot(self.surface, axis) > least) | (self.object_id > 0))
 
     def seen(
         self, rows: _Rows, times: float | FloatArray

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from simipu.correspond import occlusion
 from simipu.errors import UsageError
-from simipu.geometry import se3
-from simipu.geometry.projection import depth_along_axis, project
+from simipu.geometry import projection
+from simipu.geometry.shutter import project as project_rolling
 from simipu.records import Correspondences
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from simipu.correspond.policy import Policy
-    from simipu.records import FloatArray
+    from simipu.records import Column, FloatArray, Shutter
 
 _INFINITY = np.float32(np.inf)
+PUBLISHED = ("projection", "projection2")
+"""Point columns <prefix>_camera, <prefix>_x and <prefix>_y hold a data set's own projection."""
 
 
 def correspond(
-    xyz: npt.NDArray[np.float32],
+    xyz: npt.NDArray[np.floating[Any]],
     *,
     T_camera_from_lidar: FloatArray,
     K: FloatArray,
@@ -31,75 +33,159 @@ def correspond(
     width: int,
     height: int,
     policy: Policy,
-    ego_points: npt.NDArray[np.bool_] | None = None,
+    T_ego_from_lidar: FloatArray | None = None,
+    ego_box_m: Sequence[float] | None = None,
+    shutter: Shutter | None = None,
+    timestamp_ns: int | None = None,
+    T_ego_from_camera: FloatArray | None = None,
+    published: Published | None = None,
 ) -> Correspondences:
     """Find every point that is in front of the camera and inside its image.
 
     Args:
-        xyz: (N, 3) float32 points in the lidar frame, metres; non-finite points are never rows.
+        xyz: (N, 3) points in the lidar frame, metres; non-finite points are never rows. The
+            transpose of (3, N) float64 columns need not be converted for each camera anew.
         T_camera_from_lidar: (4, 4) float64, with the ego motion between sweep and image in it.
         K: (3, 3) float64 pinhole matrix.
         distortion: (5,) float64 Brown coefficients k1 k2 p1 p2 k3.
         width: of the image in pixels; it spans [-0.5, width - 0.5).
         height: of the image in pixels; it spans [-0.5, height - 0.5).
-        policy: smallest depth, borders, occlusion test, and what becomes of the ego points.
-        ego_points: (N,) bool, which points the recording vehicle itself returned
-            (see `in_ego_box`), or None: none of them.
+        policy: where pixels come from, smallest depth, borders, occlusion test, and what becomes of
+            the ego points.
+        T_ego_from_lidar: (4, 4) float64 mounting pose, for ``ego_box_m``.
+        ego_box_m: body of the recording vehicle in the ego frame (see `in_ego_box`); without
+            both no point counts as an ego point.
+        shutter: the image's rolling shutter, if it has one; it needs the two values below.
+        timestamp_ns: of the image, when ``T_camera_from_lidar`` holds.
+        T_ego_from_camera: (4, 4) float64 mounting pose.
+        published: the data set's own projection into this image, for a policy that asks for it.
 
     Returns:
         The correspondences, computed in float64. Their float32 values keep the policy's bounds:
         a value that would be rounded over one becomes the nearest float32 inside.
 
     Raises:
-        UsageError: xyz is not (N, 3).
+        UsageError: xyz is not (N, 3), or the policy asks for a published projection that is not
+            there.
     """
     if xyz.ndim != 2 or xyz.shape[1] != 3:
         raise UsageError(
             f"points must have shape (N, 3), not {xyz.shape}", fix="Give the columns x y z only."
         )
-    # Most points of a full turn lie behind the camera: their depth alone rejects them.
-    depth = depth_along_axis(xyz, T_camera_from_lidar)
-    in_front = np.flatnonzero((depth >= policy.min_depth_m) & (depth <= np.finfo(np.float32).max))
-    uv, depth = project(xyz.take(in_front, axis=0), T_camera_from_lidar, K, distortion)
+    points = projection.columns(xyz)
+    if policy.projection == "published":
+        if published is None:
+            raise UsageError(
+                "the data set has no projection of its own",
+                fix="Let it be computed: --projection computed.",
+            )
+        row, (u, v) = published
+        z = projection.along(T_camera_from_lidar[2], points.take(row, axis=1))
+    elif shutter is None or policy.rolling_shutter == "ignore":
+        # Most points of a full turn lie behind the camera: their depth alone rejects them.
+        z = projection.along(T_camera_from_lidar[2], points)
+        row = np.flatnonzero((z >= policy.min_depth_m) & (z <= np.finfo(np.float32).max))
+        z = z.take(row)
+        u, v = projection.pixels(points.take(row, axis=1), z, T_camera_from_lidar, K, distortion)
+    else:
+        if timestamp_ns is None or T_ego_from_camera is None:
+            raise UsageError(
+                "an image with a rolling shutter needs its timestamp and its camera's mounting",
+                fix="Give both, or leave the shutter out.",
+            )
+        row, uv64, z = project_rolling(
+            points.T,
+            T_camera_from_lidar=T_camera_from_lidar,
+            T_ego_from_camera=T_ego_from_camera,
+            K=K,
+            distortion=distortion,
+            width=width,
+            height=height,
+            shutter=shutter,
+            timestamp_ns=timestamp_ns,
+            timing=policy.rolling_shutter,
+        )
+        u, v = uv64.T
 
     low = np.array(policy.margin_px[:2]) - 0.5
     high = np.array([width, height]) - 0.5 - policy.margin_px[2:]
-    u, v = uv.T
-    kept = (u >= low[0]) & (u < high[0]) & (v >= low[1]) & (v < high[1])
-    if ego_points is not None and policy.ego_points == "exclude":
-        kept &= ~ego_points[in_front]
-    inside = np.flatnonzero(kept)
+    inside = np.flatnonzero(
+        (u >= low[0]) & (u < high[0]) & (v >= low[1]) & (v < high[1]) & (z >= policy.min_depth_m)
+    )
+    row = row[inside]
     largest_inside = np.nextafter(_at_least(high), -_INFINITY)
-    uv_inside = np.clip(uv[inside].astype(np.float32), _at_least(low), largest_inside)
-    depth_inside = np.maximum(depth[inside].astype(np.float32), _at_least(policy.min_depth_m))
+    uv = np.stack([u[inside], v[inside]], axis=1).astype(np.float32)
+    uv = np.clip(uv, _at_least(low), largest_inside)
+    depth = np.maximum(z[inside].astype(np.float32), _at_least(policy.min_depth_m))
 
-    row = in_front[inside]
     visible = np.ones(len(row), dtype=np.bool_)
-    if ego_points is not None and policy.ego_points == "hide":
-        visible = ~ego_points[row]
+    if policy.ego_points != "keep" and T_ego_from_lidar is not None and ego_box_m is not None:
+        visible = ~in_ego_box(points.take(row, axis=1).T, T_ego_from_lidar, ego_box_m)
+        if policy.ego_points == "exclude":
+            row, uv, depth = row[visible], uv[visible], depth[visible]
+            visible = visible[visible]
     if policy.occlusion != "none":
         epipole = K @ T_camera_from_lidar[:3, 3]
-        visible[visible] = occlusion.visible(uv_inside[visible], depth_inside[visible], epipole)
-    return Correspondences(
-        row=row.astype(np.uint32), uv=uv_inside, depth=depth_inside, visible=visible
-    )
+        visible[visible] = occlusion.visible(uv[visible], depth[visible], epipole)
+    return Correspondences(row=row.astype(np.uint32), uv=uv, depth=depth, visible=visible)
+
+
+class Published(NamedTuple):
+    """A data set's own projection into one image.
+
+    Attributes:
+        row: (P,) rows of the points, ascending.
+        uv: (2, P) float64 pixels, integers at pixel centres.
+    """
+
+    row: npt.NDArray[np.intp]
+    uv: FloatArray
+
+
+def published_projection(
+    columns: Callable[[str], Column], names: Collection[str], camera: int
+) -> Published | None:
+    """Collect the published projection into one image from the columns of a cloud.
+
+    Args:
+        columns: returns the (N,) column of a name.
+        names: of all columns; those of `PUBLISHED` say in which image a point lies, and where.
+        camera: the image's number in these columns.
+
+    Returns:
+        The projection, or None where there are no such columns. A point that is published twice in
+        one image counts once.
+    """
+    present = [prefix for prefix in PUBLISHED if f"{prefix}_camera" in names]
+    if not present:
+        return None
+    rows, pixels = [], []
+    for prefix in present:
+        row = np.flatnonzero(columns(f"{prefix}_camera") == camera)
+        rows.append(row)
+        pixels.append([columns(f"{prefix}_{axis}")[row] for axis in "xy"])
+    row, first = np.unique(np.concatenate(rows), return_index=True)
+    return Published(row, np.concatenate(pixels, axis=1)[:, first].astype(np.float64))
 
 
 def in_ego_box(
-    xyz: npt.NDArray[np.float32], T_ego_from_lidar: FloatArray, ego_box_m: Sequence[float]
+    xyz: npt.NDArray[np.floating[Any]], T_ego_from_lidar: FloatArray, ego_box_m: Sequence[float]
 ) -> npt.NDArray[np.bool_]:
     """Tell which points lie in a box around the recording vehicle: its own returns.
 
     Args:
-        xyz: (N, 3) float32 points in the lidar frame, metres.
+        xyz: (N, 3) points in the lidar frame, metres.
         T_ego_from_lidar: (4, 4) float64.
         ego_box_m: the vehicle's body in the ego frame: x_min, y_min, z_min, x_max, y_max, z_max.
 
     Returns:
         (N,) bool.
     """
-    ego = se3.apply(T_ego_from_lidar, xyz)
-    inside: npt.NDArray[np.bool_] = ((ego >= ego_box_m[:3]) & (ego <= ego_box_m[3:])).all(axis=1)
+    points = projection.columns(xyz)
+    inside = np.ones(len(xyz), dtype=np.bool_)
+    for row, low, high in zip(T_ego_from_lidar[:3], ego_box_m[:3], ego_box_m[3:], strict=True):
+        place = projection.along(row, points)
+        inside &= (place >= low) & (place <= high)
     return inside
 
 

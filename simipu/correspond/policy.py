@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 Occlusion = Literal["zbuffer", "none"]
 EgoPoints = Literal["hide", "exclude", "keep"]
+Projection = Literal["computed", "published"]
+RollingShutter = Literal["directions", "pixels", "ignore"]
 Margin = tuple[float, float, float, float]
 
 # Raise it with every change of the algorithm that can change a result for the same policy.
-ALGORITHM_VERSION = 2
+ALGORITHM_VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,12 +39,21 @@ class Policy:
             moves with the sensors: "hide" marks them as not visible, and lets them hide nothing;
             "exclude" leaves them out; "keep" treats them like any other. Nothing becomes of them
             where the source does not say how large the vehicle is.
+        projection: "computed" from calibration and motion, for every camera that sees a point; or
+            "published", as the data set itself has it: Waymo names whole pixels, and at most two
+            cameras for a point.
+        rolling_shutter: when the lines of an image that is read out line by line are exposed.
+            "directions": evenly over the directions of the field of view, as in Waymo's own
+            projections; "pixels": evenly over the columns (or rows) of pixels, as a sensor does;
+            "ignore": all at once. See `simipu.geometry.shutter`.
     """
 
     min_depth_m: float = 1.0
     margin_px: Margin = (0.0, 0.0, 0.0, 0.0)
     occlusion: Occlusion = "zbuffer"
     ego_points: EgoPoints = "hide"
+    projection: Projection = "computed"
+    rolling_shutter: RollingShutter = "directions"
 
     def __post_init__(self) -> None:
         # JSON tells 1 from 1.0: with floats throughout, equal policies have equal hashes.
@@ -58,7 +69,12 @@ class Policy:
                 f"margin_px must not be negative, but is {min(self.margin_px)}",
                 fix="Give 0 to use the whole image, or the width of the border to leave out.",
             )
-        for name, choices in (("occlusion", Occlusion), ("ego_points", EgoPoints)):
+        for name, choices in (
+            ("occlusion", Occlusion),
+            ("ego_points", EgoPoints),
+            ("projection", Projection),
+            ("rolling_shutter", RollingShutter),
+        ):
             if (value := getattr(self, name)) not in get_args(choices):
                 raise UsageError(
                     f"{name} {value!r} is not known",

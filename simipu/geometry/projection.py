@@ -34,26 +34,40 @@ def project(
             field where the distortion is one-to-one (`camera.max_radius`).
         depth: (N,) float64 metres along the optical axis.
     """
-    points = _columns(xyz)
-    with np.errstate(invalid="ignore", over="ignore"):
-        x, y, depth = (_along(row, points) for row in T_camera_from_lidar[:3])
-        in_front = np.where(depth > 0.0, depth, np.nan)
-        u, v = camera.to_pixels(x / in_front, y / in_front, K, distortion)
-    uv = np.stack([u, v], axis=1)
-    uv[~(np.isfinite(u) & np.isfinite(v))] = np.nan
-    return uv, depth
+    points = columns(xyz)
+    depth = along(T_camera_from_lidar[2], points)
+    uv = pixels(points, np.where(depth > 0.0, depth, np.nan), T_camera_from_lidar, K, distortion)
+    uv[:, ~np.isfinite(uv).all(axis=0)] = np.nan
+    return np.ascontiguousarray(uv.T), depth
 
 
-def depth_along_axis(xyz: npt.ArrayLike, T_camera_from_lidar: FloatArray) -> FloatArray:
-    """Return only the (N,) float64 depth of `project`, bit for bit."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return _along(T_camera_from_lidar[2], _columns(xyz))
+def columns(xyz: npt.ArrayLike) -> FloatArray:
+    """Return (3, N) contiguous float64 columns x, y, z of (N, 3) points of any real dtype.
 
-
-def _columns(xyz: npt.ArrayLike) -> FloatArray:
+    The functions below compute with these. They are no copy where ``xyz`` is the transpose of
+    such columns.
+    """
     return np.ascontiguousarray(np.asarray(xyz).T, dtype=np.float64)
 
 
-def _along(row: FloatArray, points: FloatArray) -> FloatArray:
-    total: FloatArray = row[0] * points[0] + row[1] * points[1] + row[2] * points[2] + row[3]
+def along(row: FloatArray, points: FloatArray) -> FloatArray:
+    """Return one coordinate, (N,), of (3, N) points by its row, (4,), of a transform."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        total: FloatArray = row[0] * points[0] + row[1] * points[1] + row[2] * points[2] + row[3]
     return total
+
+
+def pixels(
+    points: FloatArray,
+    depth: FloatArray,
+    T_camera_from_lidar: FloatArray,
+    K: FloatArray,
+    distortion: FloatArray,
+) -> FloatArray:
+    """Return the (2, N) float64 pixels of (3, N) points whose depth is known.
+
+    Only points with a positive depth have one; see `project` for the rest.
+    """
+    x, y = (along(row, points) for row in T_camera_from_lidar[:2])
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.stack(camera.to_pixels(x / depth, y / depth, K, distortion))

@@ -96,6 +96,8 @@ def image(name, shutter):
         K=np.array([[40.0, 0, 31.5], [0, 40, 23.5], [0, 0, 1]]),
         distortion=np.zeros(5),
         T_camera_from_lidar=T_CAMERA_FROM_LIDAR,
+        T_ego_from_camera=T_EGO_FROM_LIDAR @ np.linalg.inv(T_CAMERA_FROM_LIDAR),
+        timestamp_ns=1500,
         id=name,
         shutter=shutter,
     )

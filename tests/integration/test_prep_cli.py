@@ -92,11 +92,17 @@ def test_verify_exits_1_and_names_each_fault(raw_root, tmp_path):
         (["kitti-raw", "--root", "{raw}", "--out", "{raw}"], 2, "cannot be written to"),
         (["kitti-raw", "--root", "{raw}/2011_09_26", "--out", "{tmp}/s"], 1, "the root is too low"),
         (["kitti-raw", "--out", "{tmp}/s"], 2, "Missing option '--root'"),
+        (["convert", "--source", "a:B", "--out", "{tmp}/s"], 2, "Missing option '--root'"),
+        (["convert", "--root", "{raw}", "--out", "{tmp}/s"], 2, "Missing option '--source'"),
         (["info", "{tmp}/absent"], 1, "no such store"),
         (["info", "{raw}"], 1, "not a simipu store"),
         (["verify", "{raw}"], 1, "not a simipu store"),
         (["correspond", "{raw}"], 1, "not a simipu store"),
         (["correspond", "{store}", "--min-depth", "-1"], 2, "greater than 0"),
+        (["correspond", "{store}", "--margin", "1,2"], 2, "neither one number nor four"),
+        (["correspond", "{store}", "--margin", "a"], 2, "neither one number nor four"),
+        (["correspond", "{store}", "--margin", "1,2,3,-4"], 2, "must not be negative"),
+        (["correspond", "{store}", "--margin", "nan"], 2, "must be a finite number"),
         (
             ["kitti-raw", "--root", "{raw}", "--out", "{tmp}/s", "--min-depth", "-1"],
             2,
@@ -124,7 +130,8 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "command", ["", "kitti", "kitti-raw", "correspond", "info", "verify", "extract"]
+    "command",
+    ["", "kitti", "kitti-raw", "nuscenes", "convert", "correspond", "info", "verify", "extract"],
 )
 def test_help_has_an_example_on_a_line_of_its_own(command):
     printed = succeed(*command.split(), "--help")

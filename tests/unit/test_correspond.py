@@ -19,7 +19,7 @@ BARREL = np.array([-0.2, 0.05, 0.001, -0.002, 0.0])
 T = np.array([[0.0, -1, 0, 0], [0, 0, -1, -0.1], [1, 0, 0, -0.2], [0, 0, 0, 1]])
 
 
-def run(xyz, *, K=K, T=T, distortion=BARREL, own=None, **policy) -> Correspondences:
+def run(xyz, *, K=K, T=T, distortion=BARREL, ego_box=None, **policy) -> Correspondences:
     return correspond(
         np.asarray(xyz, dtype=np.float32).reshape(-1, 3),
         T_camera_from_lidar=T,
@@ -28,7 +28,8 @@ def run(xyz, *, K=K, T=T, distortion=BARREL, own=None, **policy) -> Corresponden
         width=WIDTH,
         height=HEIGHT,
         policy=Policy(**policy),
-        ego_points=own,
+        T_ego_from_lidar=None if ego_box is None else np.eye(4),
+        ego_box_m=ego_box,
     )
 
 
@@ -191,6 +192,9 @@ def test_occlusion_changes_nothing_but_the_visible_flag():
         np.testing.assert_array_equal(getattr(with_test, name), getattr(without, name))
 
 
+AROUND_PANEL = (2.5, -9.0, -9.0, 3.5, 9.0, 9.0)
+
+
 def wall_behind_a_panel():
     """A wall 20 m ahead, and a panel before its left half, 3 m ahead."""
     y, z = (a.ravel() for a in np.meshgrid(np.linspace(-6, 6, 120), np.linspace(-4, 4, 80)))
@@ -201,8 +205,8 @@ def wall_behind_a_panel():
 
 def test_ego_points_are_hidden_and_hide_nothing():
     xyz, panel = wall_behind_a_panel()
-    hidden = run(xyz, own=panel)
-    kept = run(xyz, own=panel, ego_points="keep")
+    hidden = run(xyz, ego_box=AROUND_PANEL)
+    kept = run(xyz, ego_box=AROUND_PANEL, ego_points="keep")
     np.testing.assert_array_equal(hidden.row, kept.row)
     np.testing.assert_array_equal(hidden.uv, kept.uv)
     is_panel = panel[hidden.row]
@@ -217,12 +221,12 @@ def test_ego_points_are_hidden_and_hide_nothing():
 def test_excluded_ego_points_leave_what_a_cloud_without_them_has(occlusion):
     xyz, panel = wall_behind_a_panel()
     policy = {"occlusion": occlusion}
-    excluded = run(xyz, own=panel, ego_points="exclude", **policy)
+    excluded = run(xyz, ego_box=AROUND_PANEL, ego_points="exclude", **policy)
     without = run(xyz[~panel], **policy)
     np.testing.assert_array_equal(excluded.row, without.row)  # the panel comes last
     np.testing.assert_array_equal(excluded.uv, without.uv)
     np.testing.assert_array_equal(excluded.visible, without.visible)
-    kept = run(xyz, own=panel, ego_points="keep", **policy)
+    kept = run(xyz, ego_box=AROUND_PANEL, ego_points="keep", **policy)
     np.testing.assert_array_equal(kept.visible, run(xyz, **policy).visible)
     assert kept.visible[panel[kept.row]].any()
 

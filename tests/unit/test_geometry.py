@@ -125,7 +125,8 @@ def test_a_point_projects_to_the_same_bits_in_any_company():
         apart = projection.project(xyz[some], a_transform(), K, DISTORTION)
         np.testing.assert_array_equal(apart[0], together[0][some])
         np.testing.assert_array_equal(apart[1], together[1][some])
-    np.testing.assert_array_equal(projection.depth_along_axis(xyz, a_transform()), together[1])
+    depth = projection.along(a_transform()[2], projection.columns(xyz))
+    np.testing.assert_array_equal(depth, together[1])
 
 
 @pytest.mark.parametrize(

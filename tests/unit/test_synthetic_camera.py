@@ -98,7 +98,8 @@ def test_what_a_look_is_told():
     np.testing.assert_allclose(eye, origin, atol=1e-9)
     distance = np.linalg.norm(points[on_ground] - origin, axis=1)
     slant = np.maximum(-directions[on_ground, 2], 0.05)
-    np.testing.assert_allclose(footprint[on_ground], distance / camera.K[0, 0] / slant, rtol=1e-3)
+    sides = distance / camera.K[0, 0], distance / camera.K[0, 0] / slant
+    np.testing.assert_allclose(footprint[on_ground], np.sqrt(sides[0] * sides[1]), rtol=1e-3)
 
 
 def test_columns_of_a_rolling_shutter_see_from_where_the_camera_then_is():
