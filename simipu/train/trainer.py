@@ -297,7 +297,8 @@ class Trainer:
             method = self.method if self._average is None else self._average.method
             result = asdict(measure_retrieval(method, self._held_out, self.device))
             record = {f"retrieval/{name}": value for name, value in result.items()}
-            if report.is_best(record, f"retrieval/{self.config.checkpoint.best}"):
+            best = f"retrieval/{self.config.checkpoint.best}"
+            if self.step and report.is_best(record, best):  # what is not trained is never the best
                 write_state(self._checkpoints / BEST, self._state())
             report(self.step, record)
         self.world.wait()
