@@ -55,7 +55,7 @@ lint: $(INSTALLED)
 .PHONY: bench
 bench: $(INSTALLED)
 	@export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; \
-	for name in correspondences occlusion occlusion_bound synthetic store_read loader many_frames nuscenes_speed; do \
+	for name in correspondences occlusion occlusion_bound synthetic store_read loader many_frames nuscenes_speed waymo validate train_step; do \
 	  echo "== $$name"; $(PY) tests/benchmarks/$$name.py; done
 
 .PHONY: clean
