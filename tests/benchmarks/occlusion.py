@@ -99,7 +99,9 @@ def time_of_image(camera, lidar, t_start_s):
 class View:
     """The M points that both the truth and the correspondences have in one image.
 
-    visible: as the occlusion test has it; reached: the truth; column, ring: of the LiDAR.
+    visible: as the occlusion test has it; reached: the truth; column, ring: of the LiDAR; tested:
+    what the occlusion test was given, uv and depth of all points in the image, and the epipole;
+    row: of the M points among those.
     """
 
     seed: int
@@ -112,6 +114,8 @@ class View:
     visible: np.ndarray
     reached: np.ndarray
     at_edge: np.ndarray
+    tested: tuple[np.ndarray, np.ndarray, np.ndarray]
+    row: np.ndarray
 
 
 def views(make_rig, names, is_compensated, seeds):
@@ -156,6 +160,8 @@ def views(make_rig, names, is_compensated, seeds):
                 visible=pairs.visible[ours],
                 reached=exact.reached[its],
                 at_edge=near_edge(image.depth, exact.uv[its]),
+                tested=(pairs.uv, pairs.depth, camera.K @ T_camera_from_lidar[:3, 3]),
+                row=ours,
             )
 
 
