@@ -19,9 +19,9 @@ test here adds up the evidence for it. It rests on these facts:
   that the same rule serves 32 and 64 beams and any image size.
 
 Each piece of evidence is a number between 0 and a few; they are added with the weights of
-`WEIGHTS`, and a point is hidden if the sum is positive. `tests/benchmarks/occlusion_fit.py` fitted
-the weights (by logistic regression) to ray-cast worlds and slopes, other ones than those that
-it is measured on.
+`WEIGHTS`, and a point is hidden if the sum is positive. The weights are those of a logistic
+regression on ray-cast worlds and slopes, other ones than those that the test is measured on;
+`tests/benchmarks/occlusion_fit.py` fits such weights.
 
 Cost: linear in the points and in the grid's cells, of which there are fewer than pixels.
 """
