@@ -23,7 +23,7 @@ _FRAME_HEADER_BYTES = 8  # length, precision, height, width, components
 
 
 def jpeg_size(data: bytes, path: Path) -> tuple[int, int]:
-    """Walk the segments of a JPEG up to its pixels, find its end marker, return the image's size.
+    """Check that a JPEG is whole, and return its image's size.
 
     Args:
         data: the whole file.
@@ -42,11 +42,29 @@ def jpeg_size(data: bytes, path: Path) -> tuple[int, int]:
             where=path,
             fix=f"This data set's images are JPEG. {UNPACK_AGAIN}",
         )
+    try:
+        return parse_jpeg(data)
+    except ValueError as error:
+        raise SourceError(f"the JPEG is damaged: {error}", where=path, fix=UNPACK_AGAIN) from None
+
+
+def parse_jpeg(data: bytes) -> tuple[int, int]:
+    """Walk the segments of a JPEG up to its pixels, find its end marker, return the image's size.
+
+    Args:
+        data: what begins with `SIGNATURE`.
+
+    Returns:
+        (width, height) in pixels.
+
+    Raises:
+        ValueError: it ends early, or a segment is damaged; the message says how.
+    """
     size: tuple[int, int] | None = None
     position = len(SIGNATURE)
     while position + 4 <= len(data):
         if data[position] != 0xFF:
-            raise _damaged(f"there is no marker at byte {position}", path)
+            raise ValueError(f"there is no marker at byte {position}")
         code = data[position + 1]
         if code == 0xFF:  # a marker may be preceded by any number of these
             position += 1
@@ -59,14 +77,11 @@ def jpeg_size(data: bytes, path: Path) -> tuple[int, int]:
         if code == _START_OF_SCAN:
             break
     if position >= len(data):
-        raise _damaged(f"it is truncated: its {len(data)} bytes end before the pixels", path)
+        raise ValueError(f"it is truncated: its {len(data)} bytes end before the pixels")
     if size is None or 0 in size:
-        raise _damaged("it does not say how large the image is before the pixels begin", path)
+        raise ValueError("it does not say how large the image is before the pixels begin")
     # Among the pixels every byte FF is followed by 00 or by a marker, so this is not one of them.
+    # It is looked for from the back: the time then does not grow with the image.
     if data.rfind(_END, position) < 0:
-        raise _damaged(f"it is truncated: its {len(data)} bytes have no end marker (EOI)", path)
+        raise ValueError(f"it is truncated: its {len(data)} bytes have no end marker (EOI)")
     return size
-
-
-def _damaged(what: str, path: Path) -> SourceError:
-    return SourceError(f"the JPEG is damaged: {what}", where=path, fix=UNPACK_AGAIN)

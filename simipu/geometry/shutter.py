@@ -40,7 +40,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
-from simipu.geometry import camera
+from simipu.geometry import camera, projection
 from simipu.geometry.lens import SMALLEST_DEPTH_M, Lens
 from simipu.geometry.roots import find_roots
 
@@ -105,7 +105,7 @@ def project(
         x, y = lens.directions(*c)
         return lines.at_zero + lines.slope * lens.pixels_and_directions(x, y)[lines.coordinate]
 
-    points = np.ascontiguousarray(np.asarray(xyz).T, dtype=np.float64)
+    points = projection.columns(xyz)
     with np.errstate(invalid="ignore", over="ignore"):
         T_middle = motion.after((first + last) / 2.0) @ T_camera_from_lidar
         row = _maybe_seen(_moved(T_middle, points), motion, (last - first) / 2.0, lens.field())
@@ -220,8 +220,8 @@ def _lines(lens: Lens, shutter: Shutter, timestamp_ns: int, timing: Timing) -> _
 
 
 def _moved(T: FloatArray, points: FloatArray) -> list[FloatArray]:
-    """Return x, y, z of (3, N) points, summed element by element as in `projection`."""
-    return [row[0] * points[0] + row[1] * points[1] + row[2] * points[2] + row[3] for row in T[:3]]
+    """Return x, y, z of (3, N) points."""
+    return [projection.along(row, points) for row in T[:3]]
 
 
 def _maybe_seen(

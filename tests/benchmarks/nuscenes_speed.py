@@ -26,7 +26,7 @@ from nuscenes.utils.data_classes import LidarPointCloud
 from nuscenes.utils.geometry_utils import view_points
 from pyquaternion import Quaternion
 
-from simipu.correspond.compute import correspond, in_ego_box
+from simipu.correspond.compute import correspond
 from simipu.correspond.policy import Policy
 from simipu.pipelines.convert import Resources, convert
 from simipu.pipelines.sources.nuscenes import NuScenes
@@ -67,7 +67,7 @@ def compare_correspondences(name: str, root: Path) -> None:
     lidar = nusc.get("sample_data", frame.id)
     cameras = [(nusc.get("sample_data", im.id), im) for im in frame.cameras.values()]
     columns = frame.lidar.columns
-    xyz = np.stack([columns[axis] for axis in "xyz"], axis=1)
+    xyz = np.array([columns[axis] for axis in "xyz"], dtype=np.float64).T  # as the pipeline has it
     points = np.stack([columns[column] for column in ("x", "y", "z", "intensity")])
 
     def devkit() -> tuple[float, int]:
@@ -81,7 +81,6 @@ def compare_correspondences(name: str, root: Path) -> None:
     def ours(occlusion: str) -> tuple[float, int]:
         policy = Policy.from_dict({**source.info.policy, "occlusion": occlusion})
         begin = time.perf_counter()
-        ego = in_ego_box(xyz, frame.lidar.T_ego_from_lidar, source.info.ego_box_m)
         count = 0
         for _, image in cameras:
             pairs = correspond(
@@ -92,7 +91,8 @@ def compare_correspondences(name: str, root: Path) -> None:
                 width=image.width,
                 height=image.height,
                 policy=policy,
-                ego_points=ego,
+                T_ego_from_lidar=frame.lidar.T_ego_from_lidar,
+                ego_box_m=source.info.ego_box_m,
             )
             count += len(pairs)
         return time.perf_counter() - begin, count
@@ -178,7 +178,7 @@ def compare_conversion(source: Path, folder: Path, frames: int) -> None:
         shutil.rmtree(folder / "n.zarr")
         os.sync()
         ratios.append(ours / copy)
-        quarter = len(memory) // 4
+        quarter = max(1, len(memory) // 4)
         print(
             f"  copy {copy:.2f} s, convert {ours:.2f} s ({cpu:.2f} s of CPU), ratio "
             f"{ours / copy:.2f}; memory of the process in the first quarter of the blocks at most "
@@ -202,7 +202,6 @@ def convert_alone(root: Path, out: Path) -> None:
         reader,
         out,
         resources=Resources(workers=1),
-        task_bytes=32 << 20,
         progress=note_memory,
     )
     os.sync()

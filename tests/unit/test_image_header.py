@@ -58,7 +58,7 @@ def test_every_truncation_is_noticed(kind):
             image_size(data[:length])
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8", b"BM" + bytes(90), b"<html>", b"RIFF0000WEBP"])
+@pytest.mark.parametrize("data", [b"", b"BM" + bytes(90), b"<html>", b"RIFF0000WEBP"])
 def test_other_formats_are_refused(data):
     with pytest.raises(ValueError, match="neither a PNG nor a JPEG"):
         image_size(data)

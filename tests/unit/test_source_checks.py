@@ -92,7 +92,10 @@ K = np.array([[40.0, 0, 31.5], [0, 40, 23.5], [0, 0, 1]])
         (lambda f: replace(f, cameras={"front": None}), r"cameras\['front'\] is a NoneType"),
         (lambda f: with_camera(f, data="x.png"), r"\['front'\].data is a str, not a bytes"),
         (lambda f: with_camera(f, data=b"GIF89a"), r"data is neither a PNG nor a JPEG"),
-        (lambda f: with_camera(f, data=f.cameras["front"].data[:-9]), "data is truncated"),
+        (
+            lambda f: with_camera(f, data=f.cameras["front"].data[:-9]),
+            "data is a damaged PNG: it is truncated",
+        ),
         (
             lambda f: with_camera(
                 f, data=f.cameras["front"].data[:-12] + bytes(9) + f.cameras["front"].data[-12:]
