@@ -110,7 +110,9 @@ def refuse_useless(path: Path) -> None:
 
 
 def unreadable(path: Path, error: OSError) -> SimipuError:
-    """Describe a failure to read that is no fault of the data."""
+    """Describe a failure to read: a fault of the data only where the file is missing."""
+    if isinstance(error, FileNotFoundError):
+        return SourceError("the file is missing", where=path, fix=DOWNLOAD_AGAIN)
     return SimipuError(
         f"the file cannot be read: {error.strerror}",
         where=path,

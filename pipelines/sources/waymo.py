@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simipu.errors import SourceError, UsageError
@@ -55,6 +56,13 @@ class _Key(NamedTuple):
     name: str
     timestamp_us: int
     state: tuple[object, ...]
+
+
+class _Opened(threading.local):
+    """The segment of version 2 that a thread reads: its row groups come one after the other."""
+
+    key: SegmentFile | None = None
+    segment: waymo_v2.Segment | None = None
 
 
 class Waymo:
@@ -119,10 +127,13 @@ class Waymo:
                 fix=f"Download it, or choose the lasers {', '.join(names[1:])}.",
             )
         self._stride = stride
-        self._open: tuple[SegmentFile, waymo_v2.Segment] | None = None
+        self._of_thread = _Opened()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_open": None}  # open files stay in their process
+        return self.__dict__ | {"_of_thread": None}  # open files stay in their process
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _of_thread=_Opened())
 
     @property
     def info(self) -> SourceInfo:
@@ -228,10 +239,11 @@ class Waymo:
 
     def _opened(self, segment: SegmentFile) -> waymo_v2.Segment:
         key = segment._replace(split="")
-        if self._open is None or self._open[0] != key:
+        if self._of_thread.segment is None or self._of_thread.key != key:
             folder = self.root / segment.folder
-            self._open = (key, waymo_v2.Segment(folder, segment.name, self._components))
-        return self._open[1]
+            opened = waymo_v2.Segment(folder, segment.name, self._components)
+            self._of_thread.key, self._of_thread.segment = key, opened
+        return self._of_thread.segment
 
     def _present(self) -> tuple[str, ...]:
         """Return the components to read: those that can be missing only if all splits have them."""

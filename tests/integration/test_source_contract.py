@@ -14,6 +14,8 @@ from simipu.pipelines.sources.contract import ContractError, Report, check_sourc
 from simipu.pipelines.sources.kitti_object import KittiObject
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 from simipu.pipelines.sources.nuscenes import NuScenes
+from simipu.pipelines.sources.waymo import Waymo
+from synthetic_world import generated
 
 
 def kitti_object(folder):
@@ -37,6 +39,13 @@ def test_the_built_in_sources_keep_the_contract(make, tmp_path):
     assert check_source(make(tmp_path / "data")).read >= 6
 
 
+@pytest.mark.parametrize("layout", ["waymo-v1", "waymo-v2"])
+def test_waymo_keeps_it_though_many_frames_share_a_file(layout, tmp_path):
+    size = {"image_scale": 0.1, "beams": 8, "columns": 90, "noise": False}
+    root, _ = generated(tmp_path / "data", layout=layout, frames=3, **size)
+    assert check_source(Waymo(root), frames_share_files=True).read == 3
+
+
 @pytest.mark.parametrize(
     ("source", "folder"),
     [(KittiObject, "kitti_object"), (KittiRaw, "kitti_raw"), (NuScenes, "nuscenes")],
@@ -45,6 +54,17 @@ def test_they_keep_it_on_real_data(source, folder, sample_data):
     if not (sample_data / folder).is_dir():
         pytest.skip(f"no {folder} in {sample_data}")
     check_source(source(sample_data / folder), frames=4)
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_waymo_keeps_it_on_real_data(version, sample_data):
+    folder = sample_data / "waymo" / version
+    if not folder.is_dir():
+        pytest.skip(f"no Waymo sample at {folder}")
+    assert check_source(Waymo(folder), frames_share_files=True).read == 3
+    if version == "v1":  # Parquet files are not opened through Python
+        with pytest.raises(ContractError, match="the scan opens files of frames"):
+            check_source(Waymo(folder))
 
 
 @pytest.fixture(scope="module")
