@@ -169,14 +169,14 @@ class ShardedArray:
         begin = first // spec.chunk_rows
         end = -(-(first + len(out)) // spec.chunk_rows)
         path = spec.shard_path(shard)
-        extents = self._index(shard)[begin:end]
-        if (extents < 0).any():
+        extents: list[list[int]] = self._index(shard)[begin:end].tolist()
+        if any(offset < 0 or size < 0 for offset, size in extents):
             raise _damaged(self._storage, path, "rows that the store lists are not in the file")
         # The writer appends chunks in order, so one read covers them all.
-        low = int(extents[:, 0].min())
-        high = int(extents.sum(axis=1).max())
+        low = min(offset for offset, _ in extents)
+        high = max(offset + size for offset, size in extents)
         data = np.frombuffer(self._storage.read_range(path, low, high - low), np.uint8)
-        for chunk, (offset, size) in zip(range(begin, end), extents.tolist(), strict=True):
+        for chunk, (offset, size) in zip(range(begin, end), extents, strict=True):
             encoded = data[offset - low : offset - low + size]
             if len(encoded) < size or not _crc_is_right(encoded):
                 raise _damaged(self._storage, path, f"inner chunk {chunk} fails its CRC-32C")
@@ -227,7 +227,7 @@ def _with_crc(data: bytes) -> bytes:
 
 
 def _crc_is_right(data: Bytes) -> bool:
-    stored = int.from_bytes(data[-_CRC_BYTES:].tobytes(), "little")
+    stored = int.from_bytes(data[-_CRC_BYTES:], "little")
     return int(crc32c(data[:-_CRC_BYTES])) == stored
 
 

@@ -281,6 +281,26 @@ class CameraView:
         Raises:
             StoreError: none have been computed.
         """
+        column = self.correspondence_column
+        return Correspondences(
+            row=column("point"),
+            uv=np.stack([column("u"), column("v")], axis=1),
+            depth=column("depth"),
+            visible=column("visible"),
+        )
+
+    def correspondence_column(self, name: str) -> Array:
+        """One column of the correspondences, for who does not need them all.
+
+        Args:
+            name: "point" (the row in the cloud), "u", "v", "depth" or "visible".
+
+        Returns:
+            (M,) in the dtype of `Correspondences`.
+
+        Raises:
+            StoreError: none have been computed.
+        """
         entry = self._store.attributes["correspondence"]
         if entry is None:
             raise StoreError(
@@ -290,17 +310,8 @@ class CameraView:
             )
         group = entry["group"]
         start = int(self._store.table(f"{group}/start")[self._frame, self._number])
-        stop = start + int(self._store.table(f"{group}/count")[self._frame, self._number])
-
-        def column(name: str) -> Array:
-            return self._store.array(f"{group}/{name}").read(start, stop)
-
-        return Correspondences(
-            row=column("point"),
-            uv=np.stack([column("u"), column("v")], axis=1),
-            depth=column("depth"),
-            visible=column("visible"),
-        )
+        count = int(self._store.table(f"{group}/count")[self._frame, self._number])
+        return self._store.array(f"{group}/{name}").read(start, start + count)
 
 
 def _time(value: np.int64) -> int | None:
