@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from simipu.errors import SimipuError, SourceError
 
+from .generated import as_generated
 from .validate import check_info, check_scan
 from .validate_frame import check_frame
 
@@ -73,7 +74,7 @@ class Checked:
             with self._blaming("info"):
                 info = self._source.info
             self._check("", check_info, info)
-            self._info = info
+            self._info = as_generated(info, self.root)
         return self._info
 
     def scan(self) -> Scan:
