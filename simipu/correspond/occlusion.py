@@ -20,8 +20,8 @@ test here adds up the evidence for it. It rests on these facts:
 
 Each piece of evidence is a number between 0 and a few; they are added with the weights of
 `WEIGHTS`, and a point is hidden if the sum is positive. The weights are those of a logistic
-regression on ray-cast worlds and slopes, other ones than those that the test is measured on;
-`tests/benchmarks/occlusion_fit.py` fits such weights.
+regression on ray-cast worlds and slopes, other ones than those that the test is measured on:
+those that `tests/benchmarks/occlusion_fit.py` prints.
 
 Cost: linear in the points and in the grid's cells, of which there are fewer than pixels.
 """
@@ -40,32 +40,25 @@ if TYPE_CHECKING:
 
     from simipu.records import FloatArray
 
-    _Array32 = npt.NDArray[np.float32]
-
 # Vertical over horizontal distance of neighbouring samples: about 2.3 for 64 beams, 4 for 32.
 ASPECT = 2.7
 # Side of a grid cell in sample distances; each cell keeps its nearest sample.
-CELL = 0.45
+CELL = 0.6
 # Cells that are looked at on each side of a point's own.
-REACH = 3
-# So many points at a time, so that what is worked on stays in the processor's cache.
-CHUNK = 1024
+REACH = 2
 # Least step in nearness, as a share of the point's, and least shift, in sample distances, of what
 # may cover a point at all: above range noise, ripples of a surface and the slant of level ground.
-MIN_STEP = 0.05
+MIN_STEP = 0.07
 MIN_SHIFT = 0.08
-# Least step where the nearer sample is in the outermost cells: most of these are the next row of
-# one surface seen at a slant, and to look at all of them would take most of the time.
-MIN_STEP_AFAR = 0.5
+# Least step where the nearer samples are in the outermost cells only: most of these are the next
+# row of one surface seen at a slant, and to look at all of them would take most of the time.
+MIN_STEP_AFAR = 0.3
 # A sample counts fully at the point and not at all at this many sample distances.
 FAR = 1.2
 # What a distance along the other axis counts for, where one axis is asked for.
 OTHER_AXIS = 0.3
 # Step in nearness of the samples that count as evidence by their quadrant.
 QUADRANT_STEP = 0.15
-# No larger step, and no larger distance in sample distances, makes a difference.
-MOST_STEP = 3.0
-FARTHEST = 1.8
 # Shift, in sample distances, at which a term that falls with it is halved.
 HALF_SHIFT = 0.05
 # Shifts are kept from zero by this, in sample distances.
@@ -73,27 +66,27 @@ TINY = 0.02
 
 WEIGHTS = (
     # Of every point.
-    -2.10,
+    -0.94,
     # Closeness, as it counts across, of the closest sample that is nearer by QUADRANT_STEP, in the
     # upper left, upper right, lower left and lower right.
-    -1.92, -1.55, 1.84, 0.93,
+    -2.04, -1.36, 1.48, 1.23,
     # The same, as it counts up and down.
-    2.59, 2.73, 0.24, 1.06,
+    2.10, 1.96, 0.03, 0.96,
     # Closeness, across, of the closest sample that is level with the point, by quadrant.
-    -2.70, -0.93, 1.98, 1.63,
-    # Closeness, across, of the closest nearer sample that came past the point; that came past and
-    # lies beyond it; that did not come past; and closeness times how far it came past.
-    -2.91, -0.47, 0.21, 2.23,
+    -2.20, -0.80, 1.05, 0.99,
+    # Sums of closeness, across times up and down, over the nearer and the level samples.
+    1.58, -1.52,
+    # Closeness, across, of the closest nearer sample that did not come past the point, and of the
+    # closest that did; closeness times how far it came past.
+    -0.52, -2.12, 2.01,
     # The same, up and down.
-    3.02, 0.86, 0.31, 2.30,
-    # Sums of closeness over the nearer, the level and the farther samples.
-    1.81, -2.69, -0.09,
-    # The very closest of the nearer samples: its step; 1 / (1 + its shift / HALF_SHIFT); how far.
-    0.41, -1.93, -0.76,
+    0.12, 2.57, 1.25,
+    # The very closest of the nearer samples: 1 / (1 + its shift / HALF_SHIFT); how far.
+    -1.19, -0.61,
     # Logarithm of its shift to the right and down.
-    1.63, -1.32,
+    1.08, -0.48,
     # Logarithm of the point's own shift to the right and down.
-    -1.20, 0.35,
+    -0.73, -0.15,
 )  # fmt: skip
 
 
@@ -113,154 +106,174 @@ def visible(
         (M,) bool, False for points behind a nearer surface.
     """
     seen = np.ones(len(depth), dtype=np.bool_)
-    for around in neighbourhoods(uv, depth, epipole):
-        score = np.full(len(around.points), np.float32(WEIGHTS[0]))
-        # One by one: the sum is then the same in whatever order the points come.
-        for weight, value in zip(WEIGHTS[1:], evidence(around), strict=True):
-            score += np.float32(weight) * value
-        seen[around.points[score > 0.0]] = False
+    if len(depth) == 0:
+        return seen
+    around = neighbourhood(uv, depth, epipole)
+    score = np.full(len(around.points), WEIGHTS[0])
+    # One by one: the sum is then the same in whatever order the points come.
+    for weight, value in zip(WEIGHTS[1:], evidence(around), strict=True):
+        score += weight * value
+    seen[around.points[score > 0.0]] = False
     return seen
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Neighbourhood:
-    """The C points that something may cover, each with the K x K cells around it.
+    """The C points that something may cover, and the P pairs of one of them with a sample near it.
 
-    Everything is mirrored so that nearer surfaces shift right and down. All float32.
+    Only nearer and level samples are paired. Everything is mirrored so that nearer surfaces shift
+    right and down. All but the indices are float64.
 
     Attributes:
         points: (C,) which of the points.
-        step: (K, K, C) nearness of a cell's sample over the point's own, less one: positive
-            for nearer samples, -1 for empty cells.
-        right: (K, K, C) place of the sample against the point's, in sample distances.
-        down: (K, K, C) likewise.
         shift_right: (C,) how far the point has shifted from infinity, in sample distances; a
             sample has shifted ``step`` times that further.
         shift_down: (C,) likewise.
+        of: (P,) which of the C points.
+        step: (P,) nearness of the sample over the point's own, less one: positive for nearer ones.
+        right: (P,) place of the sample against the point's, in sample distances.
+        down: (P,) likewise.
     """
 
     points: npt.NDArray[np.intp]
-    step: _Array32
-    right: _Array32
-    down: _Array32
-    shift_right: _Array32
-    shift_down: _Array32
+    shift_right: FloatArray
+    shift_down: FloatArray
+    of: npt.NDArray[np.intp]
+    step: FloatArray
+    right: FloatArray
+    down: FloatArray
 
 
-def neighbourhoods(
+def neighbourhood(
     uv: npt.NDArray[np.float32], depth: npt.NDArray[np.float32], epipole: FloatArray
-) -> Iterator[Neighbourhood]:
-    """Yield the points that may be covered, some at a time, with the samples around.
+) -> Neighbourhood:
+    """Find the points that may be covered, with the samples around.
 
-    Arguments as those of `visible`.
+    Arguments as those of `visible`, of one point or more.
     """
-    if len(depth) == 0:
-        return
     u, v = np.ascontiguousarray(uv.T, dtype=np.float64)
+    u0, v0, z = u.min(), v.min(), depth.astype(np.float64)
     spacing_u, spacing_v = sample_spacing(u, v)
-    nearness = 1.0 / depth.astype(np.float64)
+    nearness = 1.0 / z
     # From infinity to the point's depth.
     shift_u = (epipole[0] - u * epipole[2]) * nearness / spacing_u
     shift_v = (epipole[1] - v * epipole[2]) * nearness / spacing_v
-    x, y = (u - u.min()) / spacing_u, (v - v.min()) / spacing_v
+    x, y = (u - u0) / spacing_u, (v - v0) / spacing_v
 
+    # The grid is kept flat, with a border of empty cells as far as the windows reach.
     i, j = (y / CELL).astype(np.intp) + REACH, (x / CELL).astype(np.intp) + REACH
     stride = int(j.max()) + REACH + 1
     cell = i * stride + j
-    # The grid is kept flat, with a border of empty cells as far as the windows reach.
-    nearest = np.full((int(i.max()) + REACH + 1) * stride, len(depth))
-    order = np.argsort(nearness, kind="stable")
-    nearest[cell[order]] = order  # the last one stays
-    # The last element stands for empty cells.
-    near32, x32, y32 = (np.append(a, 0.0).astype(np.float32) for a in (nearness, x, y))
+    nearest = np.zeros((int(i.max()) + REACH + 1) * stride)  # nearness, 0 in empty cells
+    np.maximum.at(nearest, cell, nearness)
+    samples = np.flatnonzero(nearness == nearest[cell])
+    its_cell = cell[samples]
+    sample = np.empty(len(nearest), dtype=np.intp)
+    sample[its_cell] = samples  # the last one stays
+    if (sample[its_cell] != samples).any():
+        # Of equally near ones always the same, in whatever order the points come.
+        order = np.lexsort((u[samples], v[samples]))
+        sample[its_cell[order]] = samples[order]
 
-    five = seven = near32[nearest]
-    for one in (1, stride):  # maxima over 5 x 5 and 7 x 7 cells, indexed by the first
-        five = _longer(_longer(_longer(five, one), one), 2 * one)
-        seven = _longer(_longer(_longer(seven, one), 2 * one), 3 * one)
-    step_near = five[cell - 2 * (stride + 1)] / near32[:-1] - np.float32(1.0)
-    step = seven[cell - 3 * (stride + 1)] / near32[:-1] - np.float32(1.0)
+    # Maxima over 3 x 3 and 5 x 5 cells, indexed by the first.
+    three = nearest
+    for one in (1, stride):
+        three = _longer(_longer(three, one), one)
+    five = _longer(_longer(three, 2), 2 * stride)
+    step_near = three[cell - (stride + 1)] * z - 1.0
+    step = five[cell - 2 * (stride + 1)] * z - 1.0
     shift = np.maximum(np.abs(shift_u), np.abs(shift_v))
-    candidates = np.flatnonzero(
+    points = np.flatnonzero(
         ((step_near > MIN_STEP) | (step > MIN_STEP_AFAR)) & (step * shift > MIN_SHIFT)
     )
 
     cells = np.arange(-REACH, REACH + 1)
-    for first in range(0, len(candidates), CHUNK):
-        points = candidates[first : first + CHUNK]
-        to_right = np.where(shift_u[points] < 0.0, -1, 1)
-        to_bottom = np.where(shift_v[points] < 0.0, -1, 1)
-        columns = cell[points] + cells[:, None] * to_right
-        other = nearest[columns + (cells[:, None] * (stride * to_bottom))[:, None]]
-        yield Neighbourhood(
-            points=points,
-            step=near32[other] / near32[points] - np.float32(1.0),
-            right=(x32[other] - x32[points]) * to_right.astype(np.float32),
-            down=(y32[other] - y32[points]) * to_bottom.astype(np.float32),
-            shift_right=np.abs(shift_u[points]).astype(np.float32),
-            shift_down=np.abs(shift_v[points]).astype(np.float32),
-        )
+    window = (cells[:, None] * stride + cells).ravel()
+    around = cell[points][:, None] + window
+    steps = nearest[around] * z[points][:, None] - 1.0
+    paired = np.flatnonzero(steps >= -MIN_STEP)
+    of = paired // len(window)
+    its, other = points[of], sample[around.ravel()[paired]]
+    shift_right, shift_down = shift_u[points], shift_v[points]
+    return Neighbourhood(
+        points=points,
+        shift_right=np.abs(shift_right),
+        shift_down=np.abs(shift_down),
+        of=of,
+        step=steps.ravel()[paired],
+        right=(x[other] - x[its]) * np.where(shift_right < 0.0, -1.0, 1.0)[of],
+        down=(y[other] - y[its]) * np.where(shift_down < 0.0, -1.0, 1.0)[of],
+    )
 
 
-def evidence(around: Neighbourhood) -> Iterator[_Array32]:
-    """Yield what speaks for and against each point being covered, (C,) float32 each.
+def evidence(around: Neighbourhood) -> Iterator[FloatArray]:
+    """Yield what speaks for and against each point being covered, (C,) float64 each.
 
     In the order of `WEIGHTS`, which says what each one is.
     """
-    step, right, down = around.step, around.right, around.down
+    of, step, right, down = around.of, around.step, around.right, around.down
+    count = len(around.points)
     aside, above = np.abs(right), np.abs(down)
-    close = [
-        np.maximum(0.0, 1.0 - (a + np.float32(OTHER_AXIS) * b) / np.float32(FAR))
+    across, along = (
+        np.maximum(0.0, 1.0 - (a + OTHER_AXIS * b) / FAR)
         for a, b in ((aside, above), (above, aside))
-    ]
-    nearer = step > np.float32(MIN_STEP)
-    level = (np.abs(step) <= np.float32(MIN_STEP)) & (aside + above > 0.0)  # but not itself
-    farther = (step < -np.float32(MIN_STEP)) & (step > -1.0)
-    well_nearer = step > np.float32(QUADRANT_STEP)
-    for closeness, kind in ((close[0], well_nearer), (close[1], well_nearer), (close[0], level)):
-        yield from _largest_by_quadrant(closeness * kind, right <= 0.0, down <= 0.0)
+    )
+    both = across * along
+    quadrant = 2 * (2 * of + (down > 0.0)) + (right > 0.0)
+    level = np.flatnonzero((step <= MIN_STEP) & (aside + above > 0.0))  # but not itself
+    well_nearer = np.flatnonzero(step > QUADRANT_STEP)
+    for closeness, kind in ((across, well_nearer), (along, well_nearer), (across, level)):
+        yield from _largest(closeness[kind], quadrant[kind], count, 4)
 
+    nearer = np.flatnonzero(step > MIN_STEP)
+    for kind in (nearer, level):
+        total = np.zeros(count)
+        np.add.at(total, of[kind], both[kind])
+        yield total
+
+    of, step, across, along = of[nearer], step[nearer], across[nearer], along[nearer]
     # Along the shift: how far ahead of the point a sample is, and how much farther it came.
-    length = np.hypot(around.shift_right, around.shift_down) + np.float32(TINY)
-    ahead = (around.shift_right / length) * right + (around.shift_down / length) * down
-    past = step * length - ahead
-    came_past = nearer & (past > 0.0)
-    kinds = came_past, came_past & (ahead > 0.0), nearer & ~came_past
-    how_far = np.minimum(past, np.float32(1.0)) * came_past
-    for closeness in close:
-        for kind in (*kinds, how_far):
-            yield _largest(closeness * kind)
+    length = np.hypot(around.shift_right, around.shift_down) + TINY
+    ahead = (around.shift_right / length)[of] * right[nearer]
+    ahead += (around.shift_down / length)[of] * down[nearer]
+    past = step * length[of] - ahead
+    came_past = 2 * of + (past > 0.0)
+    how_far = np.clip(past, 0.0, 1.0)
+    for closeness in (across, along):
+        yield from _largest(closeness, came_past, count, 2)
+        yield from _largest(closeness * how_far, of, count)
 
-    both = close[0] * close[1]
-    for kind in (nearer, level, farther):
-        yield (both * kind).sum(axis=(0, 1))
-
-    distance = np.where(nearer, np.maximum(aside, above), np.float32(FARTHEST))
-    least = distance.min(axis=(0, 1))
-    its_step = np.maximum(_largest(step * (distance <= least)), np.float32(MIN_STEP))
+    distance = np.maximum(aside[nearer], above[nearer])
+    least = np.full(count, np.inf)
+    np.minimum.at(least, of, distance)
+    closest = np.flatnonzero(distance == least[of])
+    (its_step,) = _largest(step[closest], of[closest], count)
     shifts = around.shift_right, around.shift_down
-    yield np.minimum(its_step, np.float32(MOST_STEP))
-    yield 1.0 / (1.0 + np.float32(1.0 / HALF_SHIFT) * its_step * np.maximum(*shifts))
+    yield 1.0 / (1.0 + its_step * np.maximum(*shifts) / HALF_SHIFT)
     yield least
-    for factor in (its_step, np.float32(1.0)):
-        for shift in shifts:
-            yield np.log(factor * shift + np.float32(TINY))
+    for shift in shifts:
+        yield np.log(its_step * shift + TINY)
+    for shift in shifts:
+        yield np.log(shift + TINY)
 
 
-def _largest_by_quadrant(
-    values: _Array32, left: npt.NDArray[np.bool_], upper: npt.NDArray[np.bool_]
-) -> Iterator[_Array32]:
-    """Yield the largest of (K, K, C) values, 0 or more, in the four quadrants."""
-    first, last = slice(0, REACH + 1), slice(REACH, None)  # the middle belongs to both
-    for rows, is_row in ((first, upper), (last, ~upper)):
-        half = values[rows] * is_row[rows]
-        for columns, is_column in ((first, left), (last, ~left)):
-            yield _largest(half[:, columns] * is_column[rows, columns])
+def _largest(
+    values: FloatArray, group: npt.NDArray[np.intp], count: int, parts: int = 1
+) -> FloatArray:
+    """Return the largest of the values, 0 or more, of each group.
 
+    Args:
+        values: (P,) float64.
+        group: (P,) less than ``count * parts``.
+        count: C, the number of points.
+        parts: groups of each point, one after the other.
 
-def _largest(values: _Array32) -> _Array32:
-    largest: _Array32 = values.max(axis=(0, 1), initial=np.float32(0.0))
-    return largest
+    Returns:
+        (parts, C) float64; 0 for groups without a value.
+    """
+    largest = np.zeros(count * parts)
+    np.maximum.at(largest, group, values)
+    return largest.reshape(count, parts).T
 
 
 def _longer(windows: FloatArray, step: int) -> FloatArray:
@@ -271,8 +284,8 @@ def _longer(windows: FloatArray, step: int) -> FloatArray:
 def sample_spacing(u: FloatArray, v: FloatArray) -> tuple[float, float]:
     """Estimate the distance between neighbouring samples.
 
-    The median number of points per block, over blocks of about 24 points, gives the area of a
-    sample, `ASPECT` its shape.
+    The number of points per block, over blocks of about 24 points, gives the area of a sample,
+    `ASPECT` its shape. It is the number that half of the points have in their block at most.
 
     Args:
         u: (M,) float64 pixels, M > 0.
@@ -285,7 +298,7 @@ def sample_spacing(u: FloatArray, v: FloatArray) -> tuple[float, float]:
     block_area = 24.0 * (u.max() + 1.0) * (v.max() + 1.0) / len(u)
     block_px = math.sqrt(block_area)
     column, row = (u / block_px).astype(np.intp), (v / block_px).astype(np.intp)
-    block = row * (column.max() + 1) + column
-    points_per_block = np.median(np.bincount(block)[block])
+    points = np.sort(np.bincount(row * (column.max() + 1) + column))
+    points_per_block = points[np.searchsorted(np.cumsum(points), len(u) / 2)]
     horizontal = max(1.0, math.sqrt(block_area / points_per_block / ASPECT))
     return horizontal, ASPECT * horizontal
