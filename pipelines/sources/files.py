@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 LFS_PREFIX = b"version https://git-lfs.github.com/spec/"
 LFS_MAX_BYTES = 1024
 UNPACK_AGAIN = "Unpack the official archive that holds this file again."
+DOWNLOAD_AGAIN = "Download this file again, and compare its size with the original's."
 
 
 def read_bytes(path: Path) -> bytes:
@@ -48,6 +49,32 @@ def read_bytes(path: Path) -> bytes:
             fix="Run `git lfs pull` in the repository that this file comes from.",
         )
     return data
+
+
+def refuse_useless(path: Path) -> None:
+    """Raise the errors of `read_bytes` without reading a large file.
+
+    Raises:
+        SourceError: the file is missing, empty, or a Git LFS pointer.
+        SimipuError: it cannot be read now.
+    """
+    try:
+        is_small = path.stat().st_size < LFS_MAX_BYTES
+    except OSError:
+        is_small = True
+    if is_small:
+        read_bytes(path)
+
+
+def unreadable(path: Path, error: OSError) -> SimipuError:
+    """Describe a failure to read: a fault of the data only where the file is missing."""
+    if isinstance(error, FileNotFoundError):
+        return SourceError("the file is missing", where=path, fix=DOWNLOAD_AGAIN)
+    return SimipuError(
+        f"the file cannot be read: {error.strerror}",
+        where=path,
+        fix="Check the permissions of the file and its folders, and the disk.",
+    )
 
 
 def read_text(path: Path) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from simipu.errors import SourceError, UsageError
 
-from .tfrecord import DOWNLOAD_AGAIN, refuse_useless, unreadable
+from .files import DOWNLOAD_AGAIN, refuse_useless, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 import google_crc32c
 
-from simipu.errors import SimipuError, SourceError
+from simipu.errors import SourceError
 
-from .files import LFS_MAX_BYTES, read_bytes
+from .files import DOWNLOAD_AGAIN, refuse_useless, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-DOWNLOAD_AGAIN = "Download this file again, and compare its size with the original's."
 _HEADER = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
 _GZIP = b"\x1f\x8b"
@@ -92,32 +91,6 @@ def read_record(path: Path, record: Record) -> bytes:
     if _masked_crc(payload) != _CRC.unpack(trailer)[0]:
         raise _fault("is damaged: the CRC of its data is wrong", record.number, record.offset, path)
     return payload
-
-
-def refuse_useless(path: Path) -> None:
-    """Raise the errors of `read_bytes` without reading a large file.
-
-    Raises:
-        SourceError: the file is missing, empty, or a Git LFS pointer.
-        SimipuError: it cannot be read now.
-    """
-    try:
-        is_small = path.stat().st_size < LFS_MAX_BYTES
-    except OSError:
-        is_small = True
-    if is_small:
-        read_bytes(path)
-
-
-def unreadable(path: Path, error: OSError) -> SimipuError:
-    """Describe a failure to read: a fault of the data only where the file is missing."""
-    if isinstance(error, FileNotFoundError):
-        return SourceError("the file is missing", where=path, fix=DOWNLOAD_AGAIN)
-    return SimipuError(
-        f"the file cannot be read: {error.strerror}",
-        where=path,
-        fix="Check the permissions of the file and its folders, and the disk.",
-    )
 
 
 def read_beginnings(path: Path, records: Sequence[Record], nbytes: int) -> Iterator[bytes]:

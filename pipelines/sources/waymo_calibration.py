@@ -10,7 +10,7 @@ import numpy.typing as npt
 from simipu.errors import SourceError
 from simipu.geometry import se3
 
-from .tfrecord import DOWNLOAD_AGAIN
+from .files import DOWNLOAD_AGAIN
 from .waymo_parts import CameraCalibration, LaserCalibration
 
 if TYPE_CHECKING:

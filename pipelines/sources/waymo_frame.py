@@ -12,8 +12,8 @@ from simipu.errors import EmptyFrameError, SourceError
 from simipu.geometry import se3
 from simipu.records import CameraImage, Frame, LidarSweep, Shutter
 
+from .files import DOWNLOAD_AGAIN
 from .jpeg import jpeg_size
-from .tfrecord import DOWNLOAD_AGAIN
 from .waymo_parts import LASERS
 from .waymo_range_image import Laser
 

@@ -24,7 +24,7 @@ import numpy.typing as npt
 
 from simipu.errors import SourceError
 
-from .tfrecord import DOWNLOAD_AGAIN
+from .files import DOWNLOAD_AGAIN
 
 if TYPE_CHECKING:
     from pathlib import Path

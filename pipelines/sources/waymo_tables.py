@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from simipu.errors import SourceError
 
+from .files import DOWNLOAD_AGAIN
 from .parquet import ParquetRows
-from .tfrecord import DOWNLOAD_AGAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

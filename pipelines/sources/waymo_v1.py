@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from simipu.errors import SourceError
 
-from .tfrecord import DOWNLOAD_AGAIN, index_records, read_beginnings, read_record
+from .files import DOWNLOAD_AGAIN
+from .tfrecord import index_records, read_beginnings, read_record
 from .waymo_calibration import camera_calibration, laser_calibration, rigid
 from .waymo_messages import parse_beginning, parse_frame, read_matrix
 from .waymo_parts import (

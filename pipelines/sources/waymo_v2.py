@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from simipu.errors import SourceError
 
-from .tfrecord import DOWNLOAD_AGAIN
+from .files import DOWNLOAD_AGAIN
 from .waymo_calibration import camera_calibration, laser_calibration, rigid
 from .waymo_parts import (
     CAMERAS,
