@@ -2,87 +2,18 @@ import pytest
 import torch
 
 from simipu.errors import UsageError
-from simipu.models import pointnet2
-from simipu.models.pointnet2 import (
-    PointEncoder,
-    coordinate_distances,
-    farthest_points,
-    gather,
-    interpolate,
-    nearest,
-)
+from simipu.models.layers import edges, gather, interpolate
+from simipu.models.pointnet2 import PointEncoder
+from simipu.models.sampling import nearest
 
 
 def random(*shape, seed=0):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("given", [1, 5])
-def test_farthest_points_against_the_definition(given):
-    clouds = random(3, 40, 3)
-    found = farthest_points(clouds, 15, given=given)
-    for cloud, chosen in zip(clouds, found.tolist(), strict=True):
-        expected = list(range(given))
-        while len(expected) < 15:
-            gaps = [min(float((p - cloud[i]).norm()) for i in expected) for p in cloud]
-            expected.append(gaps.index(max(gaps)))
-        assert chosen == expected
-
-
-def test_a_similarity_transform_changes_neither_choice_nor_neighbours():
-    cloud = random(1, 60, 3)
-    turn = torch.linalg.qr(random(3, 3, seed=1)).Q
-    moved = 1.2 * cloud @ turn.T
-    assert torch.equal(farthest_points(cloud, 20), farthest_points(moved, 20))
-    assert torch.equal(nearest(cloud, cloud, 5), nearest(moved, moved, 5))
-
-
-def test_nearest_against_the_definition():
-    centres, clouds = random(2, 7, 3, seed=1), random(2, 30, 3)
-    allowed = random(2, 30, seed=2) > 0
-    found = nearest(centres, clouds, 4, allowed=allowed)
-    for b in range(2):
-        for m in range(7):
-            order = sorted(
-                (i for i in range(30) if allowed[b, i]),
-                key=lambda i: float((clouds[b, i] - centres[b, m]).norm()),
-            )
-            assert found[b, m].tolist() == order[:4]
-
-
-def test_distances_by_coordinate_are_the_distances():
-    """The GPU's way, also far from the origin, and however many are computed at once."""
-    xyz = random(2, 40, 3) + 500
-    expected = torch.cdist(xyz[:, :7].double(), xyz.double())
-    torch.testing.assert_close(
-        coordinate_distances(xyz[:, :7], xyz).double(), expected, atol=1e-3, rtol=1e-4
-    )
-
-
-def test_nearest_in_parts_is_nearest(monkeypatch):
-    xyz = random(2, 40, 3)
-    whole = nearest(xyz[:, :9], xyz, 5)
-    monkeypatch.setattr(pointnet2, "_DISTANCES_AT_ONCE", 2 * 40 * 2)
-    assert torch.equal(nearest(xyz[:, :9], xyz, 5), whole)
-
-
-def test_nearest_far_from_the_origin():
-    """Millimetres matter at 80 m too, where a matrix product would lose them."""
-    cloud = torch.tensor([[[80.0, 60.0, 1.0]]]) + 1e-3 * torch.arange(20.0)[None, :, None]
-    found = nearest(cloud, cloud, 2)
-    assert found[0, :, 0].tolist() == list(range(20))
-
-
-def test_too_few_neighbours_repeat_the_nearest():
-    cloud = torch.tensor([[[0.0, 0, 0], [1.0, 0, 0], [5.0, 0, 0]]])
-    allowed = torch.tensor([[True, True, False]])
-    assert nearest(cloud[:, 2:], cloud, 3, allowed=allowed).tolist() == [[[1, 0, 1]]]
-    assert nearest(cloud[:, :1], cloud, 5).tolist() == [[[0, 1, 2, 0, 0]]]
-
-
 def test_interpolation_against_the_definition():
     sources, targets, features = random(2, 9, 3), random(2, 4, 3, seed=1), random(2, 9, 5, seed=2)
-    found = interpolate(sources, features, targets)
+    found = interpolate(sources, features, targets, nearest(targets, sources, 3))
     for b in range(2):
         for n in range(4):
             gaps = (sources[b] - targets[b, n]).norm(dim=1)
@@ -90,7 +21,8 @@ def test_interpolation_against_the_definition():
             weight = 1 / gaps[near]
             expected = (weight[:, None] * features[b, near]).sum(dim=0) / weight.sum()
             torch.testing.assert_close(found[b, n], expected)
-    at_source = interpolate(sources, features, sources[:, :2])
+    near = nearest(sources[:, :2], sources, 3)
+    at_source = interpolate(sources, features, sources[:, :2], near)
     torch.testing.assert_close(at_source, features[:, :2], atol=1e-4, rtol=1e-4)
 
 
@@ -106,7 +38,8 @@ def test_gradients_of_gather_and_interpolate():
     index = torch.tensor([[[0, 5], [2, 2]], [[1, 1], [3, 4]]])
     assert torch.autograd.gradcheck(lambda v: gather(v, index), values)
     sources, targets = random(2, 6, 3, seed=1).double(), random(2, 4, 3, seed=2).double()
-    assert torch.autograd.gradcheck(lambda v: interpolate(sources, v, targets), values)
+    near = nearest(targets, sources, 3)
+    assert torch.autograd.gradcheck(lambda v: interpolate(sources, v, targets, near), values)
 
 
 @pytest.fixture
@@ -132,6 +65,49 @@ def test_absolute_coordinates_cannot_be_seen(encoder):
     torch.testing.assert_close(here, there, atol=1e-3, rtol=1e-3)
     elsewhere = encoder(1.5 * xyz, feature, distinct, 10)
     assert (elsewhere - here).abs().max() > 0.01
+
+
+def test_absolute_coordinates_are_seen_where_they_are_asked_for():
+    torch.manual_seed(0)
+    encoder = PointEncoder(
+        centres=(24, 12, 6), widths=(8, 12, 16), neighbours=4, coordinates="absolute"
+    ).eval()
+    xyz, feature, distinct = cloud_of(64)
+    moved = encoder(xyz + torch.tensor([4.0, -2.0, 3.0]), feature, distinct, 10)
+    assert (moved - encoder(xyz, feature, distinct, 10)).abs().max() > 0.01
+
+
+def test_edges_by_hand():
+    xyz = torch.tensor([[[1.0, 2, 3], [1, 5, 7]]])
+    feature = torch.tensor([[[10.0], [20.0]]])
+    near = torch.tensor([[[1, 0]]])
+
+    def seen(coordinates):
+        return edges(xyz, feature, xyz[:, :1], near, coordinates)[0, 0].tolist()
+
+    assert seen("none") == [[20], [10]]
+    assert seen("relative") == [[0, 3, 4, 5, 20], [0, 0, 0, 0, 10]]
+    assert seen("absolute") == [[1, 5, 7, 20], [1, 2, 3, 10]]
+
+
+def similar(xyz):
+    """A copy turned, mirrored, scaled and moved."""
+    turn = torch.linalg.qr(random(3, 3, seed=7)).Q
+    turn[:, 0] *= -turn.det().sign()
+    return 0.8 * xyz @ turn.T + torch.tensor([5.0, -3.0, 1.0])
+
+
+def test_a_graph_is_that_of_a_similar_copy(encoder):
+    encoder.eval()
+    xyz, feature, distinct = cloud_of(64)
+    here, graph = encoder.sample(xyz, feature, distinct, 10)
+    assert torch.equal(here, encoder(xyz, feature, distinct, 10))
+    assert torch.equal(here, encoder.encode(graph, xyz, feature))
+    copy = similar(xyz)
+    there = encoder.encode(graph, copy, feature)
+    torch.testing.assert_close(there, encoder(copy, feature, distinct, 10), atol=1e-5, rtol=1e-4)
+    both = encoder.encode(graph.repeat(2), torch.cat([xyz, copy]), feature.repeat(2, 1, 1))
+    torch.testing.assert_close(both, torch.cat([here, there]), atol=1e-5, rtol=1e-4)
 
 
 def test_copies_that_fill_a_cloud_change_nothing(encoder):
