@@ -38,6 +38,7 @@ _FLAGS = {
     "batch_size": "optim.batch_size",
     "lr": "optim.lr",
     "image_backbone": "model.image_backbone",
+    "image_weights": "model.image_weights",
     "preset": "model.preset",
     "pairs": "sample.pairs",
     "points": "sample.points",
@@ -64,8 +65,15 @@ _FLAGS = {
 @click.option("--steps", type=int, help="Optimiser steps; or give --epochs.")
 @click.option("--epochs", type=int, help="Passes over the images; or give --steps.")
 @click.option("--batch-size", type=int, help="Images per step, of all processes together.  [8]")
-@click.option("--image-backbone", help="Name of a timm model; random weights.  [resnet50]")
-@click.option("--preset", type=click.Choice(["fixed"]), help="Method variant.  [fixed]")
+@click.option("--image-backbone", help="Name of a timm model.  [resnet50]")
+@click.option(
+    "--image-weights", type=click.Path(), help="File of weights that it begins with.  [random]"
+)
+@click.option(
+    "--preset",
+    type=click.Choice(["fixed", "compat"]),
+    help="The method as mended, or as it was released.  [fixed]",
+)
 @click.option("--frames", metavar="A:B", help="Frames of every STORE to train on.  [:]")
 @click.option("--eval-frames", metavar="A:B", help="Held-out frames to measure retrieval on.")
 @click.option("--image-size", metavar="HxW", help="Network input, pixels.  [96x320]")

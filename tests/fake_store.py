@@ -87,6 +87,7 @@ class FakeStore:
             found = SimpleNamespace(
                 row=np.arange(seen, dtype=np.uint32) + number * self.points,
                 uv=uv[:seen],
+                depth=10 + uv[:seen, 1],
                 visible=rng.random(seen) < self.visible,
             )
             xyz.append(np.column_stack([uv, np.full(self.points, number)]).astype(np.float32))
@@ -124,6 +125,11 @@ class FakeCamera:
     width: int
     correspondences: SimpleNamespace
     encoded_size: tuple[int, int]
+
+    def correspondence_column(self, name: str) -> np.ndarray:
+        found = self.correspondences
+        u, v = found.uv.T
+        return {"point": found.row, "u": u, "v": v, "visible": found.visible}[name]
 
     def encoded(self) -> bytes:
         v, u = np.mgrid[: self.encoded_size[0], : self.encoded_size[1]]

@@ -17,7 +17,8 @@ from simipu.data.config import SampleConfig, Selection
 from simipu.data.dataset import Cloud, PairDataset, Sample
 from simipu.data.photometric import prepare_images
 from simipu.data.selection import select_images
-from simipu.methods.simipu import SimIPU
+from simipu.methods.build import build_method
+from simipu.methods.config import ModelConfig
 from simipu.train.distributed import join_world, parallelise
 
 CONFIG = SampleConfig(height=64, width=96, pairs=24, points=128)
@@ -54,7 +55,8 @@ def compute(backbone: str, empty: tuple[int, ...], world) -> dict[str, torch.Ten
     images = prepare_images(batch.image, batch.jitter)
     batch = Sample(*(in_double(item) for item in batch))
     torch.manual_seed(0)
-    method = SimIPU(backbone, pairs=CONFIG.pairs).double()
+    model = ModelConfig(image_backbone=backbone)
+    method = build_method(model, pairs=CONFIG.pairs).double()
     parallel = parallelise(method, world, torch.device("cpu"))
     with everything_in_double():
         losses = parallel(images.double(), batch)

@@ -58,16 +58,21 @@ class ImageView:
         shown = F.interpolate(window, size=size, mode="bilinear", antialias=True)[0]
         return shown.flip(-1) if self.mirrored else shown
 
-    def map_uv(self, uv: Float32Array) -> Float32Array:
-        """Carry (..., 2) source pixel coordinates to those of the view; they may lie outside."""
+    def map_uv(self, uv: Float32Array, *, mapping: str = "exact") -> Float32Array:
+        """Carry (..., 2) source pixel coordinates to those of the view; they may lie outside.
+
+        The ``mapping`` "released" scales them as if the first pixel's centre were the image's
+        border, as the released code does.
+        """
+        border = 0.5 if mapping == "exact" else 0.0  # from the first pixel's centre to it
         out = np.empty_like(uv)
         for axis, (corner, size, out_size) in enumerate(
             ((self.left, self.width, self.out_width), (self.top, self.height, self.out_height))
         ):
             scale = out_size / size
-            offset = (0.5 - corner) * scale - 0.5
+            offset = (border - corner) * scale - border
             if self.mirrored and axis == 0:
-                scale, offset = -scale, out_size - 1 - offset
+                scale, offset = -scale, out_size - 2 * border - offset
             # Column by column: NumPy is several times slower over a last dimension of two.
             np.multiply(uv[..., axis], np.float32(scale), out=out[..., axis])
             out[..., axis] += np.float32(offset)
@@ -126,30 +131,45 @@ def _fit_view(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SimilarityTransform:
-    """Mirror y, then rotate about z, then scale, about the origin of the points' frame.
+    """Mirror y, then rotate about a vertical axis, then scale about the origin of the frame.
 
     Attributes:
         yaw_rad: counter-clockwise rotation seen from above.
         scale: positive factor.
         mirror_y: y becomes -y before the rotation.
+        axis_m: (x, y) where the axis of the rotation stands.
     """
 
     yaw_rad: float
     scale: float
     mirror_y: bool
+    axis_m: tuple[float, float] = (0.0, 0.0)
 
-    def _orthogonal(self) -> npt.NDArray[np.float64]:
+    @property
+    def T_augmented_from_clean(self) -> npt.NDArray[np.float64]:
+        """(4, 4) the whole transform."""
         cos, sin = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
         y = -1.0 if self.mirror_y else 1.0
-        return np.array([[cos, -sin * y, 0], [sin, cos * y, 0], [0, 0, 1]])
+        axis = np.array([*self.axis_m, 0.0])
+        rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+        transform = np.eye(4)
+        transform[:3, :3] = self.scale * rotation @ np.diag([1, y, 1])
+        transform[:3, 3] = self.scale * (axis - rotation @ axis)
+        return transform
 
     def apply(self, xyz_m: Float32Array) -> Float32Array:
         """Transform (N, 3) points."""
-        return xyz_m @ (self.scale * self._orthogonal().T).astype(np.float32)
+        return _apply(self.T_augmented_from_clean, xyz_m)
 
     def invert(self, xyz_m: Float32Array) -> Float32Array:
         """Undo `apply`."""
-        return xyz_m @ (self._orthogonal() / self.scale).astype(np.float32)
+        return _apply(np.linalg.inv(self.T_augmented_from_clean), xyz_m)
+
+
+def _apply(transform: npt.NDArray[np.float64], xyz_m: Float32Array) -> Float32Array:
+    matrix = transform.astype(np.float32)
+    moved: Float32Array = xyz_m @ matrix[:3, :3].T + matrix[:3, 3]
+    return moved
 
 
 def random_similarity(rng: np.random.Generator) -> SimilarityTransform:

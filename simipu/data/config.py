@@ -41,17 +41,54 @@ class Selection:
         _match_frames(self.frames)
 
 
+AUGMENTATIONS = ("crop", "whole", "released")
+VIEWS = ("resampled", "shared", "shuffled")
+PAIRS = ("rows", "assignment")
+PIXEL_MAPPINGS = ("exact", "released")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleRules:
+    """How a sample is drawn: the part of a method's variant that the data depend on.
+
+    Attributes:
+        augmentation: "crop" shows a random window of the image at a fixed size, perhaps mirrored,
+            with its colours jittered, and a cloud that is mirrored, rotated and scaled about its
+            origin and has some noise; "whole" differs in that the window is the largest, and never
+            mirrored. "released" is that of the released code: the whole image at a random size,
+            image and cloud mirrored together, a rotation about a place ahead, and no jitter, noise,
+            or points outside of a box.
+        views: the points of both views of the cloud, beside those of the pairs: "resampled" for
+            different ones, "shared" for the same in the same order, "shuffled" for the same, each
+            view in an order of its own.
+        pairs: "rows" chooses points, and puts them first in both views; "assignment" leaves it to
+            the method to find pairs.
+        visible_only: points that the camera does not see, or not in this view, are in no pair.
+        pixel_mapping: "exact", or "released" for pixel coordinates that take no account of where a
+            pixel's centre is.
+    """
+
+    augmentation: str = "crop"
+    views: str = "resampled"
+    pairs: str = "rows"
+    visible_only: bool = True
+    pixel_mapping: str = "exact"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SampleConfig:
     """Sizes of a sample.
 
     Attributes:
-        height, width: of the image that the network sees, in pixels; multiples of 32.
+        height, width: of the image that the network sees, in pixels; multiples of 32. The released
+            augmentation draws sizes about them, from half to nearly double.
         pairs: pixel-point pairs per image.
-        cell_px: of each square of this many pixels at most one pair is taken.
+        cell_px: of each square of this many pixels at most one pair is taken; 1 hardly excludes
+            any.
         points: points in each view of the cloud, those of the pairs among them.
         min_range_m, max_range_m: distance from the lidar of the points that take part; None for
             no limit.
+        intensity: the points' intensity is their feature; without it that is zero.
     """
 
     height: int = 96
@@ -61,6 +98,7 @@ class SampleConfig:
     points: int = 2048
     min_range_m: float = 0.0
     max_range_m: float | None = None
+    intensity: bool = True
 
     def __post_init__(self) -> None:
         for name in ("height", "width"):

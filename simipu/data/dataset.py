@@ -12,14 +12,17 @@ from torch.utils.data import Dataset
 
 from simipu.data.augment import (
     ImageView,
+    SimilarityTransform,
     add_noise,
     centre_view,
     random_similarity,
     random_view,
 )
+from simipu.data.config import SampleRules
 from simipu.data.decode import decode_rgb
 from simipu.data.photometric import NO_JITTER, draw_jitter
-from simipu.data.select import choose_pairs, choose_views
+from simipu.data.released import in_box, random_resize, random_similarity_ahead
+from simipu.data.select import choose_pairs, choose_views, is_inside
 from simipu.errors import StoreError
 
 if TYPE_CHECKING:
@@ -59,25 +62,31 @@ class Sample(NamedTuple):
     """One image with its points; as a batch, every array has a leading dimension B.
 
     Row k of ``uv`` and ``valid`` belongs to row k of both clouds: the rows of the pairs come first.
+    Where pairs are left to the method, N is P, and it belongs to row k of ``clean`` alone.
 
     Attributes:
-        image: (3, H, W) uint8, RGB; channels last in memory.
+        image: (3, H, W) uint8, RGB; channels last in memory. In a batch, zeros beyond its own size.
+        size: (2,) int64, H and W of the image itself.
         jitter: (3,) float32 colour factors for `simipu.data.photometric.prepare_images`.
         uv: (N, 2) float32 pixel coordinates in ``image``; zeros where not valid.
         valid: (N,) bool; False where the image has fewer than N pairs.
         clean: the points in the lidar frame.
-        augmented: other points (the pairs' apart), transformed by a random similarity.
+        augmented: the points of the pairs, and mostly other ones, transformed by a random
+            similarity.
+        T_clean_from_augmented: (4, 4) float32, which undoes it.
         store: index among the data set's stores.
         frame: index of the frame in the store.
         camera: index in ``store.cameras``.
     """
 
     image: Tensor
+    size: Tensor
     jitter: Tensor
     uv: Tensor
     valid: Tensor
     clean: Cloud
     augmented: Cloud
+    T_clean_from_augmented: Tensor
     store: Tensor
     frame: Tensor
     camera: Tensor
@@ -103,8 +112,8 @@ class PairDataset(Dataset[Sample]):
     """Samples of images, those of one store after those of another.
 
     Points are those that project into the camera's image, hidden ones included: they are part of
-    the scene's shape, but never one of a pair. A sample is a function of (seed, visit, index)
-    alone, whatever process computes it.
+    the scene's shape, but in a pair only where the rules allow it. A sample is a function of
+    (seed, visit, index) alone, whatever process computes it.
 
     Args:
         parts: the images of each store.
@@ -112,13 +121,21 @@ class PairDataset(Dataset[Sample]):
         seed: of all random choices.
         augment: draw crops, mirroring, colour and point transforms; otherwise the image is shown
             whole (as far as its aspect allows) and only pairs and points are drawn.
+        rules: how a sample is drawn; to measure on samples, leave them as they are.
     """
 
     def __init__(
-        self, parts: Sequence[Images], config: SampleConfig, *, seed: int, augment: bool
+        self,
+        parts: Sequence[Images],
+        config: SampleConfig,
+        *,
+        seed: int,
+        augment: bool,
+        rules: SampleRules = SampleRules(),  # noqa: B008  # it is frozen
     ) -> None:
         self.parts = tuple(parts)
         self.config = config
+        self.rules = rules
         self.seed = seed
         self.augment = augment
         self._ends = np.cumsum([len(part) for part in self.parts])
@@ -134,60 +151,50 @@ class PairDataset(Dataset[Sample]):
         store = self.parts[place].store
         frame = store[frame_index]
         camera = frame.cameras[store.cameras[camera_index]]
-        found = camera.correspondences
-        row = found.row
-        config = self.config
-        size = (config.height, config.width)
+        row, u, v, visible = map(camera.correspondence_column, ("point", "u", "v", "visible"))
+        source_uv = np.stack([u, v], axis=1)
+        config, rules = self.config, self.rules
 
         view = self._view(rng, camera)
-        uv = view.map_uv(found.uv)
-        visible = found.visible
-        points = frame.points
-        if config.min_range_m > 0 or config.max_range_m is not None:
-            near = _in_range(points, row, config.min_range_m, config.max_range_m)
-            row, uv, visible = row[near], uv[near], visible[near]
-        pairs = choose_pairs(
-            rng, uv, visible, size=size, cell_px=config.cell_px, count=config.pairs
-        )
-        clean, augmented = choose_views(rng, len(uv), pairs, count=config.points)
+        uv = view.map_uv(source_uv)
+        kept = self._kept(frame.points, row)
+        if kept is not None:
+            row, uv, visible = row[kept], uv[kept], visible[kept]
+        size = (view.out_height, view.out_width)
+        usable = visible & is_inside(uv, size) if rules.visible_only else np.ones_like(visible)
+        by_row = rules.pairs == "rows"
+        pairs = np.empty(0, dtype=np.intp)
+        if by_row:
+            pairs = choose_pairs(
+                rng, uv, usable, size=size, cell_px=config.cell_px, count=config.pairs
+            )
+        clean, augmented = choose_views(rng, len(uv), pairs, count=config.points, views=rules.views)
 
-        feature = _standardised_intensity(points, row)
-        kept, moved = _coordinates(points, row[clean], row[augmented])
-        if self.augment:
-            moved = add_noise(rng, random_similarity(rng).apply(moved))
-        uv_of_pairs = np.zeros((config.pairs, 2), dtype=np.float32)
-        uv_of_pairs[: len(pairs)] = uv[pairs]
-        jitter = draw_jitter(rng) if self.augment else NO_JITTER
+        feature = np.zeros((len(row), 1), dtype=np.float32)
+        if config.intensity:
+            feature = standardised_intensity(frame.points, row)
+        xyz, moved = _coordinates(frame.points, row[clean], row[augmented])
+        transform, jitter = self._transform(rng, view), NO_JITTER
+        if transform is not None:
+            moved = transform.apply(moved)
+            if rules.augmentation != "released":
+                moved, jitter = add_noise(rng, moved), draw_jitter(rng)
+        if rules.pixel_mapping == "released":
+            uv = view.map_uv(source_uv if kept is None else source_uv[kept], mapping="released")
+        listed, count = (pairs, config.pairs) if by_row else (clean, config.points)
         return Sample(
             image=view.apply(self._decode(store, camera, frame_index)),
+            size=torch.tensor(size),
             jitter=torch.from_numpy(jitter.copy()),
-            uv=torch.from_numpy(uv_of_pairs),
-            valid=torch.arange(config.pairs) < len(pairs),
-            clean=_cloud(kept, feature[clean], config.points),
-            augmented=_cloud(moved, feature[augmented], config.points),
+            uv=torch.from_numpy(_padded(uv[listed], count)),
+            valid=torch.from_numpy(_padded(usable[listed], count)),
+            clean=filled_cloud(xyz, feature[clean], config.points),
+            augmented=filled_cloud(moved, feature[augmented], config.points),
+            T_clean_from_augmented=_inverse(transform),
             store=torch.tensor(place),
             frame=torch.tensor(frame_index),
             camera=torch.tensor(camera_index),
         )
-
-    def other_image(self, index: int) -> Tensor | None:
-        """Another frame's image of the same camera, from half of the store's length away.
-
-        What can still be matched with it needs no image: the control of every retrieval number.
-
-        Returns:
-            (3, H, W) uint8, not augmented, or None if no other frame has this camera.
-        """
-        place, frame_index, camera_index = self._locate(index)
-        store = self.parts[place].store
-        count = len(store)
-        has_camera = store.table("camera/valid")[:, camera_index]
-        for step in range(count):
-            other = (frame_index + count // 2 + step) % count
-            if other != frame_index and has_camera[other]:
-                camera = store[other].cameras[store.cameras[camera_index]]
-                return self._view(None, camera).apply(self._decode(store, camera, other))
-        return None
 
     def _locate(self, index: int) -> tuple[int, int, int]:
         """Store, frame and camera of an image."""
@@ -196,11 +203,34 @@ class PairDataset(Dataset[Sample]):
         frame, camera = part.items[index - self._ends[place] + len(part)].tolist()
         return place, frame, camera
 
-    def _view(self, rng: np.random.Generator | None, camera: CameraView) -> ImageView:
+    def _view(self, rng: np.random.Generator, camera: CameraView) -> ImageView:
         source, target = (camera.height, camera.width), (self.config.height, self.config.width)
-        if rng is not None and self.augment:
-            return random_view(rng, source, target)
-        return centre_view(source, target)
+        if not self.augment or self.rules.augmentation == "whole":
+            return centre_view(source, target)
+        draw = random_resize if self.rules.augmentation == "released" else random_view
+        return draw(rng, source, target)
+
+    def _transform(self, rng: np.random.Generator, view: ImageView) -> SimilarityTransform | None:
+        if not self.augment:
+            return None
+        if self.rules.augmentation == "released":
+            return random_similarity_ahead(rng, mirror_y=view.mirrored)
+        return random_similarity(rng)
+
+    def _kept(
+        self, points: PointCloud, rows: npt.NDArray[np.uint32]
+    ) -> npt.NDArray[np.bool_] | None:
+        """Which of ``rows`` take part; None for all."""
+        least_m, most_m = self.config.min_range_m, self.config.max_range_m
+        boxed = self.augment and self.rules.augmentation == "released"
+        if not boxed and least_m <= 0 and most_m is None:
+            return None
+        columns = [points[name][rows].astype(np.float32, copy=False) for name in "xyz"]
+        squared = sum(column**2 for column in columns)
+        kept = np.asarray(squared >= np.float32(least_m) ** 2)
+        if most_m is not None:
+            kept &= squared <= np.float32(most_m) ** 2
+        return kept & in_box(columns) if boxed else kept
 
     def _decode(self, store: Store, camera: CameraView, frame_index: int) -> Tensor:
         where = f"{store.path}, frame {frame_index}, camera {camera.name}"
@@ -215,19 +245,6 @@ class PairDataset(Dataset[Sample]):
         return image
 
 
-def _in_range(
-    points: PointCloud, rows: npt.NDArray[np.uint32], least_m: float, most_m: float | None
-) -> npt.NDArray[np.bool_]:
-    """Which of ``rows`` are so far from the lidar."""
-    squared = np.zeros(len(rows), dtype=np.float32)
-    for name in "xyz":
-        squared += points[name][rows].astype(np.float32, copy=False) ** 2
-    near = squared >= np.float32(least_m) ** 2
-    if most_m is not None:
-        near &= squared <= np.float32(most_m) ** 2
-    return near
-
-
 def _coordinates(points: PointCloud, *rows: npt.NDArray[np.uint32]) -> list[Float32Array]:
     """(n, 3) coordinates of each selection of rows, without an (N, 3) copy of the whole cloud."""
     chosen = [np.empty((len(part), 3), dtype=np.float32) for part in rows]
@@ -238,7 +255,7 @@ def _coordinates(points: PointCloud, *rows: npt.NDArray[np.uint32]) -> list[Floa
     return chosen
 
 
-def _standardised_intensity(points: PointCloud, rows: npt.NDArray[np.uint32]) -> Float32Array:
+def standardised_intensity(points: PointCloud, rows: npt.NDArray[np.uint32]) -> Float32Array:
     """Intensity with mean 0 and deviation 1 over ``rows``: every sensor has its own unit."""
     if "intensity" not in points.columns:
         return np.zeros((len(rows), 1), dtype=np.float32)
@@ -249,7 +266,7 @@ def _standardised_intensity(points: PointCloud, rows: npt.NDArray[np.uint32]) ->
     return values
 
 
-def _cloud(xyz_m: Float32Array, feature: Float32Array, count: int) -> Cloud:
+def filled_cloud(xyz_m: Float32Array, feature: Float32Array, count: int) -> Cloud:
     """A cloud of exactly ``count`` points; missing ones are copies of its own, and marked."""
     own = len(xyz_m)
     if own < count:
@@ -259,3 +276,15 @@ def _cloud(xyz_m: Float32Array, feature: Float32Array, count: int) -> Cloud:
         feature=torch.from_numpy(feature),
         distinct=torch.arange(count) < own,
     )
+
+
+def _padded(values: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:
+    """``count`` rows, those missing zero."""
+    out = np.zeros((count, *values.shape[1:]), dtype=values.dtype)
+    out[: len(values)] = values
+    return out
+
+
+def _inverse(transform: SimilarityTransform | None) -> Tensor:
+    matrix = np.eye(4) if transform is None else np.linalg.inv(transform.T_augmented_from_clean)
+    return torch.from_numpy(matrix.astype(np.float32))

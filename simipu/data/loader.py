@@ -9,8 +9,11 @@ from multiprocessing import forkserver, parent_process, resource_tracker
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, default_collate
 
+from simipu.data.config import IMAGE_STRIDE
 from simipu.data.dataset import PairDataset, Sample, SampleKey
 from simipu.errors import SimipuError
 
@@ -34,10 +37,26 @@ class _Batches(Dataset[Sample | SimipuError | OSError]):
 
 
 def collate(samples: list[Sample]) -> Sample:
-    """Samples as one, with a leading dimension; the images' channels stay last in memory."""
-    turned = [sample._replace(image=sample.image.permute(1, 2, 0)) for sample in samples]
+    """Samples as one, with a leading dimension; the images' channels stay last in memory.
+
+    Images of different sizes are padded at the right and at the bottom to the next multiple of the
+    coarsest stride that holds them all.
+    """
+    height, width = torch.stack([sample.size for sample in samples]).amax(dim=0).tolist()
+    height, width = (-(-side // IMAGE_STRIDE) * IMAGE_STRIDE for side in (height, width))
+    turned = [
+        sample._replace(image=_padded(sample.image.permute(1, 2, 0), height, width))
+        for sample in samples
+    ]
     batch: Sample = default_collate(turned)
     return batch._replace(image=batch.image.permute(0, 3, 1, 2))
+
+
+def _padded(image: Tensor, height: int, width: int) -> Tensor:
+    """An (h, w, 3) image as a part of one of (height, width, 3)."""
+    if image.shape[:2] == (height, width):
+        return image
+    return F.pad(image, (0, 0, 0, width - image.shape[1], 0, height - image.shape[0]))
 
 
 def make_loader(

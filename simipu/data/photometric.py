@@ -24,15 +24,16 @@ def draw_jitter(rng: np.random.Generator) -> npt.NDArray[np.float32]:
     return rng.uniform(1 - MAX_JITTER, 1 + MAX_JITTER, size=3).astype(np.float32)
 
 
-def prepare_images(images: Tensor, jitter: Tensor) -> Tensor:
+def prepare_images(images: Tensor, jitter: Tensor, size: Tensor | None = None) -> Tensor:
     """Jitter the colours, then normalise by the ImageNet statistics that backbones expect.
 
     Args:
         images: (B, 3, H, W) uint8, RGB.
         jitter: (B, 3) factors from `draw_jitter`; ones change nothing.
+        size: (B, 2) height and width of each image; None where none is padded.
 
     Returns:
-        (B, 3, H, W) float32.
+        (B, 3, H, W) float32, zero in the padding.
     """
     brightness, contrast, saturation = jitter[:, :, None, None, None].unbind(1)
     rgb = images.float().div_(255)
@@ -44,4 +45,10 @@ def prepare_images(images: Tensor, jitter: Tensor) -> Tensor:
     rgb = brightness * (mean_grey + contrast * (rgb - mean_grey))
     mean = torch.tensor(IMAGENET_MEAN, device=rgb.device)[:, None, None]
     std = torch.tensor(IMAGENET_STD, device=rgb.device)[:, None, None]
-    return (rgb.clamp_(0, 1) - mean) / std
+    prepared = (rgb.clamp_(0, 1) - mean) / std
+    if size is not None:
+        height, width = size[:, :, None, None].unbind(1)
+        rows = torch.arange(images.shape[2], device=rgb.device)[:, None] < height
+        columns = torch.arange(images.shape[3], device=rgb.device) < width
+        prepared *= (rows & columns)[:, None]
+    return prepared

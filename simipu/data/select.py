@@ -36,44 +36,64 @@ def choose_pairs(
         (n,) indices into ``uv`` in random order, without repetition, n <= count.
     """
     height, width = size
-    u, v = uv[:, 0] + 0.5, uv[:, 1] + 0.5  # now 0 is the image's border, not a pixel centre
-    inside = allowed & (u >= 0) & (u < width) & (v >= 0) & (v < height)
-    candidates = rng.permutation(np.flatnonzero(inside))
+    candidates = rng.permutation(np.flatnonzero(allowed & is_inside(uv, size)))
     columns = -(-width // cell_px)
     rows = -(-height // cell_px)
     # Truncation is several times faster than floor division, and the same for positive numbers.
-    cell = (v[candidates] / cell_px).astype(np.intp) * columns
-    cell += (u[candidates] / cell_px).astype(np.intp)
+    u, v = uv[candidates, 0] + 0.5, uv[candidates, 1] + 0.5
+    cell = (v / cell_px).astype(np.intp) * columns
+    cell += (u / cell_px).astype(np.intp)
     winner = np.full(rows * columns, -1, dtype=np.intp)
     winner[cell] = candidates  # of several candidates the last one stays
     winners = winner[winner >= 0]
     return rng.permutation(winners)[:count]
 
 
+def is_inside(uv: Float32Array, size: tuple[int, int]) -> BoolArray:
+    """Which (M, 2) pixel coordinates lie in an image of ``size``, (height, width)."""
+    u, v = uv[:, 0] + 0.5, uv[:, 1] + 0.5  # now 0 is the image's border, not a pixel centre
+    inside: BoolArray = (u >= 0) & (u < size[1]) & (v >= 0) & (v < size[0])
+    return inside
+
+
 def choose_views(
-    rng: np.random.Generator, total: int, pairs: IndexArray, *, count: int
+    rng: np.random.Generator,
+    total: int,
+    pairs: IndexArray,
+    *,
+    count: int,
+    views: str = "resampled",
 ) -> tuple[IndexArray, IndexArray]:
     """Draw the points of two views of one cloud.
 
-    Both have the points of the pairs, first and in their order. They share no other point: were
-    the surroundings of a pair the same points in both, nothing about shape would be needed to
-    tell that they belong together.
+    Both have the points of the pairs, first and in their order. Resampled views share no other
+    point: were the surroundings of a pair the same points in both, nothing about shape would be
+    needed to tell that they belong together.
 
     Args:
         rng: source of randomness.
         total: number of points to draw from.
         pairs: (n,) points that must be in both views, n <= count.
         count: number of points wanted in each view.
+        views: as in `simipu.data.config.SampleRules`.
 
     Returns:
-        Two (m,) arrays of indices below ``total``, m <= count: fewer where there are not enough.
+        Two (m,) arrays of indices below ``total``, m <= count: fewer where there are not enough;
+        but shuffled views are filled up with points drawn again, as in the released code.
     """
     is_pair = np.zeros(total, dtype=np.bool_)
     is_pair[pairs] = True
-    drawn = rng.choice(total, size=min(2 * count, total), replace=False)
-    others = drawn[~is_pair[drawn]]
-    half = min(count - len(pairs), len(others) // 2)
-    return (
-        np.concatenate([pairs, others[:half]]),
-        np.concatenate([pairs, others[half : 2 * half]]),
-    )
+    wanted = count - len(pairs)
+    if views == "resampled":
+        drawn = rng.choice(total, size=min(2 * count, total), replace=False)
+        others = drawn[~is_pair[drawn]]
+        half = min(wanted, len(others) // 2)
+        one, other = others[:half], others[half : 2 * half]
+    else:
+        others = np.flatnonzero(~is_pair)
+        again = views == "shuffled" and 0 < len(others) < wanted
+        size = wanted if again else min(wanted, len(others))
+        one = other = rng.choice(others, size=size, replace=again)
+        if views == "shuffled":
+            one, other = rng.permutation(one), rng.permutation(other)
+    return np.concatenate([pairs, one]), np.concatenate([pairs, other])

@@ -12,6 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from simipu.errors import UsageError
 from simipu.export.points import settings_of
+from simipu.models.pointnet2 import PointEncoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,6 +86,12 @@ def make_export(method: SimIPU, backbone: str, target: str, *, prefix: str = "ba
     """
     if target == "points":
         encoder = method.point_encoder
+        if not isinstance(encoder, PointEncoder):
+            raise UsageError(
+                "only the point encoder pointnet2 can be exported, and this run has another",
+                where=f"--to {target}",
+                fix="Export its image encoder: --to timm, torchvision or mmdet.",
+            )
         return Export(
             target=target,
             model="PointEncoder",

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from simipu.errors import SimipuError
+from simipu.models.layers import COORDINATE_CHANNELS
 from simipu.models.pointnet2 import PointEncoder
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 METADATA = "simipu"
 """Key of the metadata in an exported file; its value is JSON."""
 
-_GEOMETRY = 4  # channels that the encoder adds to those of its input: an offset and its length
-
 
 def settings_of(encoder: PointEncoder) -> dict[str, Any]:
     """The arguments that make an encoder like this one."""
@@ -27,11 +26,13 @@ def settings_of(encoder: PointEncoder) -> dict[str, Any]:
         [layer for layer in level.modules() if isinstance(layer, nn.Linear)]
         for level in encoder.down
     ]
+    seen = COORDINATE_CHANNELS[encoder.coordinates]
     return {
         "centres": list(encoder.centres),
         "widths": [linear[-1].out_features for linear in layers],
         "neighbours": encoder.neighbours,
-        "features": layers[0][0].in_features - _GEOMETRY,
+        "features": layers[0][0].in_features - seen,
+        "coordinates": encoder.coordinates,
     }
 
 

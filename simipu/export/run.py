@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import timm
 from simipu.data.config import Selection
 from simipu.data.selection import select_images
 from simipu.errors import SimipuError, UsageError
-from simipu.methods.simipu import SimIPU
+from simipu.methods.build import build_method
 from simipu.store.reader import open_store
 from simipu.train.checkpoint import BEST, list_checkpoints, load_checkpoint
 from simipu.train.runfolder import MARK, PROVENANCE
@@ -22,6 +22,7 @@ from simipu.train.settings import build_config
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from simipu.methods.simipu import SimIPU
     from simipu.train.config import TrainConfig
 
 WEIGHTS = ("model", "ema")
@@ -176,7 +177,9 @@ def _rebuild(config: TrainConfig, weights: dict[str, Any]) -> SimIPU:
     # The file is untrusted, and timm would look up some names in the network.
     if not timm.is_model(backbone):
         raise ValueError(f"timm has no backbone {backbone!r}")
-    method = SimIPU(backbone, pairs=config.sample.pairs)
+    # What the backbone began with is in the weights; the file that it came from may be gone.
+    model = replace(config.model, image_weights=None)
+    method = build_method(model, pairs=config.sample.pairs)
     method.load_state_dict(weights)
     return method.eval()
 

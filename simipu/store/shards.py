@@ -20,6 +20,8 @@ from numcodecs import blosc
 from simipu.errors import StoreError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from simipu.store.schema import ArraySpec
     from simipu.store.storage import DurableFile, LocalStorage
 
@@ -151,38 +153,58 @@ class ShardedArray:
         Raises:
             StoreError: a byte of them is missing or wrong.
         """
+        out = np.empty((stop - start, *self.spec.row_shape), self.spec.dtype)
+        for encoded, skip, place in self._chunks(start, stop):
+            self._decode(encoded, skip, out[place])
+        return out
+
+    def read_bytes(self, start: int, stop: int) -> bytes:
+        """Rows ``start`` to ``stop`` of an array that is not compressed, as they are stored.
+
+        Raises:
+            StoreError: a byte of them is missing or wrong.
+        """
+        row_bytes = self.spec.row_bytes
+        return b"".join(
+            encoded[skip * row_bytes : (skip + place.stop - place.start) * row_bytes].data
+            for encoded, skip, place in self._chunks(start, stop)
+        )
+
+    def _chunks(self, start: int, stop: int) -> Iterator[tuple[Bytes, int, slice]]:
+        """The encoded chunks of some rows: each with how many of its rows to skip, and where
+        those that follow belong among the rows asked for.
+        """
         spec = self.spec
         if not 0 <= start <= stop <= self.rows:
             raise IndexError(f"{spec.path}: rows {start}:{stop} of {self.rows}")
-        out = np.empty((stop - start, *spec.row_shape), spec.dtype)
         row = start
         while row < stop:
             shard, first = divmod(row, spec.shard_rows)
             end = min(stop - row + first, spec.shard_rows)
-            self._read_from_shard(shard, first, out[row - start : row - start + end - first])
+            for chunk, encoded in self._read_from_shard(shard, first, end):
+                chunk_first = chunk * spec.chunk_rows
+                low, high = max(chunk_first, first), min(chunk_first + spec.chunk_rows, end)
+                place = slice(row - start + low - first, row - start + high - first)
+                yield encoded, low - chunk_first, place
             row += end - first
-        return out
 
-    def _read_from_shard(self, shard: int, first: int, out: Array) -> None:
-        """Fill ``out`` with the rows of one shard from its row ``first`` on."""
+    def _read_from_shard(self, shard: int, first: int, end: int) -> Iterator[tuple[int, Bytes]]:
+        """The chunks of one shard that have its rows ``first`` to ``end``: number and content."""
         spec = self.spec
-        begin = first // spec.chunk_rows
-        end = -(-(first + len(out)) // spec.chunk_rows)
+        numbers = range(first // spec.chunk_rows, -(-end // spec.chunk_rows))
         path = spec.shard_path(shard)
-        extents: list[list[int]] = self._index(shard)[begin:end].tolist()
+        extents: list[list[int]] = self._index(shard)[numbers.start : numbers.stop].tolist()
         if any(offset < 0 or size < 0 for offset, size in extents):
             raise _damaged(self._storage, path, "rows that the store lists are not in the file")
         # The writer appends chunks in order, so one read covers them all.
         low = min(offset for offset, _ in extents)
         high = max(offset + size for offset, size in extents)
         data = np.frombuffer(self._storage.read_range(path, low, high - low), np.uint8)
-        for chunk, (offset, size) in zip(range(begin, end), extents, strict=True):
+        for chunk, (offset, size) in zip(numbers, extents, strict=True):
             encoded = data[offset - low : offset - low + size]
             if len(encoded) < size or not _crc_is_right(encoded):
                 raise _damaged(self._storage, path, f"inner chunk {chunk} fails its CRC-32C")
-            chunk_first = chunk * spec.chunk_rows - first
-            lo, hi = max(chunk_first, 0), min(chunk_first + spec.chunk_rows, len(out))
-            self._decode(encoded[:-_CRC_BYTES], lo - chunk_first, out[lo:hi])
+            yield chunk, encoded[:-_CRC_BYTES]
 
     def _decode(self, encoded: Bytes, skip: int, out: Array) -> None:
         """Rows ``skip`` onwards of an encoded chunk into ``out``."""

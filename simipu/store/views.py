@@ -260,8 +260,7 @@ class CameraView:
     def encoded(self) -> bytes:
         """The PNG or JPEG file, as the source has it."""
         start = int(self._value("start"))
-        data: bytes = self._store.array("camera/data").read(start, start + self._nbytes).tobytes()
-        return data
+        return self._store.array("camera/data").read_bytes(start, start + self._nbytes)
 
     @property
     def _nbytes(self) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 from simipu.data.config import IMAGE_STRIDE, SampleConfig, Selection
 from simipu.errors import UsageError
+from simipu.methods.config import ModelConfig as ModelConfig  # a section among the others
 
-PRESETS = ("fixed",)
 PRECISIONS = ("auto", "float32", "bfloat16")
 MEASUREMENTS = ("recall_at_1", "recall_at_5")
 _LARGEST_INTEGER = 2**63 - 1  # in a tensor, a checkpoint, or a length
@@ -41,24 +41,12 @@ class DataConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ModelConfig:
-    """What is trained.
-
-    Attributes:
-        preset: variant of the method.
-        image_backbone: name of a timm backbone.
-    """
-
-    preset: str = "fixed"
-    image_backbone: str = "resnet50"
-
-    def __post_init__(self) -> None:
-        _one_of(PRESETS, "model.preset", self.preset)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class OptimConfig:
     """How a step is made.
+
+    Where `simipu.methods.config.Switches` choose the hybrid optimiser, ``lr`` is the rate of the
+    points, that of the rest is 30 times as high, and warm-up, weight decay and the bound of the
+    gradient are the released ones, whatever is said here.
 
     Attributes:
         batch_size: images of a step, over all processes and parts of it.
@@ -160,11 +148,13 @@ class LogConfig:
     Attributes:
         every: interval of records, in steps.
         eval_every: interval of measurements of retrieval, in steps.
+        depth_probe: measure then, too, how well depth can be read off the image features.
         wandb: project of Weights & Biases; None to leave it out.
     """
 
     every: int = 10
     eval_every: int = 100
+    depth_probe: bool = False
     wandb: str | None = None
 
     def __post_init__(self) -> None:

@@ -95,7 +95,10 @@ def describe_retrieval(record: Record) -> str:
         text += (
             ", with another frame's image {retrieval/control_at_1:.1%} {retrieval/control_at_5:.1%}"
         ).format_map(record)
-    return text + ", chance R@1 {retrieval/chance_at_1:.1%}".format_map(record)
+    text += ", chance R@1 {retrieval/chance_at_1:.1%}".format_map(record)
+    if "depth/abs_rel" in record:
+        text += "; depth AbsRel {depth/abs_rel:.3f}".format_map(record)
+    return text
 
 
 def describe_change(records: Sequence[Record]) -> str | None:

@@ -72,9 +72,9 @@ class Meter:
         *means, data_wait, memory = self._world.mean(torch.cat([values, local])).tolist()
         candidates = sum(self._candidates) / len(self._candidates)
         possible = self._pairs * self._images / len(self._candidates)
-        record = dict(zip(self._names, means, strict=True)) | {
-            "chance/loss": math.log(max(candidates, 1)),
-            "chance/recall_at_1": 1 / max(candidates, 1),
+        record = dict(zip(self._names, means, strict=True))
+        record |= {
+            "chance/recall_at_1": math.exp(-record["chance/loss"]),
             "pairs/told_apart": candidates,
             "pairs/valid": candidates / possible,
             "frames_per_s": self._images / elapsed_s,
@@ -102,7 +102,7 @@ class Meter:
 
 def _measure(losses: Losses) -> dict[str, Tensor]:
     """The numbers of a batch, by the name that they have in the log."""
-    values = {"loss/total": losses.total}
+    values = {"loss/total": losses.total, "chance/loss": losses.inter.chance}
     for name, contrast in (("inter", losses.inter), ("intra", losses.intra)):
         values[f"loss/{name}"] = contrast.loss
         values[f"alignment/{name}"] = contrast.alignment

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from itertools import islice
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from simipu.data.dataset import PairDataset
@@ -18,7 +19,9 @@ from simipu.data.photometric import prepare_images
 from simipu.data.plan import BatchPlan, EpochOrder
 from simipu.data.selection import check_held_out, select_images
 from simipu.errors import IncompleteError, SimipuError, StoreError, UsageError
-from simipu.methods.simipu import Losses, SimIPU
+from simipu.evaluate.retrieval import measure_retrieval
+from simipu.evaluate.watch import DepthWatch
+from simipu.methods.build import build_method
 from simipu.store.reader import open_store
 from simipu.train.average import WeightAverage
 from simipu.train.checkpoint import (
@@ -32,9 +35,15 @@ from simipu.train.checkpoint import (
 from simipu.train.distributed import World, choose_device, parallelise
 from simipu.train.health import Health
 from simipu.train.meter import Meter
-from simipu.train.optim import gradient_norms, learning_rate, make_optimizer, warmup_steps
+from simipu.train.optim import (
+    HybridOptimizer,
+    cosine_rate,
+    gradient_norms,
+    make_optimizer,
+    released_rate,
+    warmup_steps,
+)
 from simipu.train.report import Listener, Report
-from simipu.train.retrieval import measure_retrieval
 from simipu.train.runfolder import check_run_folder, describe_run, hold_run_folder
 from simipu.train.runlog import RunLog
 from simipu.train.settings import differences
@@ -48,6 +57,7 @@ if TYPE_CHECKING:
     from simipu.data.config import Selection
     from simipu.data.dataset import Sample
     from simipu.data.selection import Images
+    from simipu.methods.simipu import Losses
     from simipu.store.reader import Store
     from simipu.train.config import TrainConfig
     from simipu.train.runlog import Record
@@ -113,24 +123,27 @@ class Trainer:
         held_out = self._select(stores, config.data.held_out)
         self._stores = [part.store for part in (*parts, *held_out)]
         self._doubts = check_held_out(parts, held_out)
-        self._dataset = PairDataset(parts, config.sample, seed=seed, augment=True)
+        rules = config.model.switches.sample_rules
+        self._dataset = PairDataset(parts, config.sample, seed=seed, augment=True, rules=rules)
         self._held_out: PairDataset | None = None
         if held_out:
             self._held_out = PairDataset(held_out, config.sample, seed=seed, augment=False)
+        self._depth_watch: DepthWatch | None = None
         self._order = EpochOrder(parts, seed=seed, cameras_per_frame=config.data.cameras_per_frame)
         self.steps = 0
-        self.steps = config.run.total_steps(self._plan().steps_per_epoch)
-        self._warmup = warmup_steps(self.steps, config.optim.warmup)
+        self._steps_per_epoch = self._plan().steps_per_epoch
+        self.steps = config.run.total_steps(self._steps_per_epoch)
+        self._is_hybrid = config.model.switches.optimizer == "hybrid"
+        self._warmup = 0 if self._is_hybrid else warmup_steps(self.steps, config.optim.warmup)
 
         state = self._find_state(resume=resume)
         torch.manual_seed(seed)
-        self.method = SimIPU(config.model.image_backbone, pairs=config.sample.pairs)
+        self.method = build_method(config.model, pairs=config.sample.pairs)
         self.method.to(self.device)
         if self.device.type == "cuda":
             self.method.to(memory_format=torch.channels_last)
-        self._optimizer = make_optimizer(
-            self.method, lr=config.optim.lr, weight_decay=config.optim.weight_decay
-        )
+        self._optimizer = self._make_optimizer()
+        self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._average: WeightAverage | None = None
         if config.optim.average is not None:
             self._average = WeightAverage(self.method, config.optim.average)
@@ -191,6 +204,20 @@ class Trainer:
                     with meter.paused():
                         self._evaluate(report)
 
+    def _make_optimizer(self) -> torch.optim.Optimizer | HybridOptimizer:
+        optim = self.config.optim
+        if self._is_hybrid:
+            return HybridOptimizer(self.method, lr=optim.lr)
+        return make_optimizer(self.method, lr=optim.lr, weight_decay=optim.weight_decay)
+
+    def _set_learning_rate(self) -> None:
+        if self._is_hybrid:
+            share = released_rate(self.step, steps_per_epoch=self._steps_per_epoch)
+        else:
+            share = cosine_rate(self.step, steps=self.steps, warmup=self._warmup)
+        for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
+            group["lr"] = share * rate
+
     def _select(self, stores: Mapping[str, Store], wanted: Sequence[Selection]) -> list[Images]:
         policy = self.config.data.policy
         return [select_images(stores[each.path], each, policy=policy) for each in wanted]
@@ -234,10 +261,7 @@ class Trainer:
         self, parts: Sequence[Sample], meter: Meter, *, with_norms: bool
     ) -> dict[str, Tensor]:
         """One step of the optimiser: the mean gradient of all parts, and its norms if wanted."""
-        optim = self.config.optim
-        rate = learning_rate(self.step, steps=self.steps, peak=optim.lr, warmup=self._warmup)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
+        self._set_learning_rate()
         self._optimizer.zero_grad()
         # What the networks draw depends on the step alone, so that nothing has to be remembered.
         torch.manual_seed(_step_seed(self.config.run.seed, self.step, self.world.rank))
@@ -249,7 +273,8 @@ class Trainer:
             total += losses.total.detach()
             meter.add(losses, images=len(batch.image))
         norms = gradient_norms(self.method) if with_norms else {}
-        norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), optim.clip_norm)
+        largest = math.inf if self._is_hybrid else self.config.optim.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(self.method.parameters(), largest)
         if not torch.stack([total, norm]).isfinite().all():
             raise SimipuError(
                 f"the loss of step {self.step + 1} is {total.item() / len(parts)}, "
@@ -263,7 +288,7 @@ class Trainer:
         return norms | ({"total": norm} if with_norms else {})
 
     def _forward(self, batch: Sample) -> Losses:
-        images = prepare_images(batch.image, batch.jitter)
+        images = prepare_images(batch.image, batch.jitter, batch.size)
         on_gpu = self.device.type == "cuda"
         layout = torch.channels_last if on_gpu else torch.contiguous_format
         images = images.contiguous(memory_format=layout)
@@ -290,18 +315,27 @@ class Trainer:
             )
 
     def _evaluate(self, report: Report) -> None:
-        """Measure retrieval, of the averaged weights where there are some."""
+        """Measure retrieval and depth, of the averaged weights where there are some."""
         if self._held_out is None:
             return
         if self.world.is_first:
             method = self.method if self._average is None else self._average.method
             result = asdict(measure_retrieval(method, self._held_out, self.device))
             record = {f"retrieval/{name}": value for name, value in result.items()}
+            if self.config.log.depth_probe:
+                record |= self._probe_depth(method, self._held_out)
             best = f"retrieval/{self.config.checkpoint.best}"
             if self.step and report.is_best(record, best):  # what is not trained is never the best
                 write_state(self._checkpoints / BEST, self._state())
             report(self.step, record)
         self.world.wait()
+
+    def _probe_depth(self, method: nn.Module, held_out: PairDataset) -> dict[str, float]:
+        if self._depth_watch is None:
+            sample, model = self.config.sample, self.config.model
+            self._depth_watch = DepthWatch(self._dataset.parts, held_out.parts, sample, model)
+        errors = self._depth_watch(method, self.device)
+        return {f"depth/{name}": value for name, value in errors.items()}
 
     def _find_state(self, *, resume: bool) -> State | None:
         self._newest = self._newest_checkpoint()

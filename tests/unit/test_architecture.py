@@ -35,13 +35,18 @@ LAYERS = {
     "data": Layer("errors records geometry store", "numpy torch torchvision PIL"),
     "models": Layer("errors", "torch timm spconv"),
     "losses": Layer("errors", "torch"),
-    "methods": Layer("errors models losses data", "torch"),  # data: for the type of a batch
+    "methods": Layer(
+        "errors models losses data", "torch numpy scipy"
+    ),  # data: for the type of a batch
+    "evaluate": Layer("errors records geometry store data methods models", "numpy torch"),
     "train": Layer(
-        "errors records store data methods models losses", "numpy torch tqdm yaml wandb"
+        "errors records store data methods models losses evaluate", "numpy torch tqdm yaml wandb"
     ),
     "export": Layer("errors store data methods models train", "torch timm torchvision safetensors"),
-    "evaluate": Layer("errors records geometry store data methods models", "numpy torch"),
-    "viz": Layer("errors records geometry store", "numpy PIL open3d viser"),
+    "viz": Layer(
+        "errors records geometry store data models methods",
+        "numpy PIL matplotlib open3d torch viser",
+    ),
     "pipelines": Layer(
         "errors records geometry correspond store",
         "numpy PIL dask distributed tqdm pyarrow nuscenes google google_crc32c open3d "

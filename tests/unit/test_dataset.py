@@ -87,7 +87,9 @@ def test_views_share_the_pairs_and_differ_in_the_rest():
     sample = dataset[0, 0]
     count = int(sample.valid.sum())
     assert torch.equal(sample.clean.xyz[:count], sample.augmented.xyz[:count])
-    clean, other = ({tuple(p) for p in view.xyz.tolist()} for view in sample[4:6])
+    clean, other = (
+        {tuple(p) for p in view.xyz.tolist()} for view in (sample.clean, sample.augmented)
+    )
     assert len(clean) == len(other) == CONFIG.points
     assert len(clean - other) > 20
 
@@ -140,19 +142,6 @@ def test_intensity_is_standardised_and_may_be_missing():
     assert abs(whole.std(unbiased=False) - 1) < 0.01
     store = FakeStore(intensity=False)
     assert not PairDataset(images(store, 1), config, seed=0, augment=True)[0, 0].clean.feature.any()
-
-
-def test_the_control_image_is_another_frames():
-    dataset = PairDataset(images(FakeStore(frames=5), 5), CONFIG, seed=0, augment=False)
-    seen = []
-    dataset._decode = lambda _store, camera, frame: (
-        seen.append(frame) or torch.zeros(3, camera.height, camera.width, dtype=torch.uint8)
-    )
-    for index in range(5):
-        dataset.other_image(index)
-    assert seen == [2, 3, 4, 0, 1]
-    alone = PairDataset(images(FakeStore(frames=1), 1), CONFIG, seed=0, augment=False)
-    assert alone.other_image(0) is None
 
 
 def test_errors_name_the_way_out():

@@ -19,7 +19,7 @@ from simipu.export.names import MMDET, TORCHVISION, make_export
 from simipu.export.points import METADATA, load_point_encoder, settings_of
 from simipu.export.run import WEIGHTS, Data, read_run
 from simipu.export.write import check_destination, write_export
-from simipu.methods.simipu import SimIPU
+from simipu.methods.build import build_method
 from simipu.models.pointnet2 import PointEncoder
 from simipu.train.checkpoint import BEST, list_checkpoints, load_checkpoint, write_state
 from simipu.train.config import DataConfig, ModelConfig, TrainConfig
@@ -204,7 +204,7 @@ def make_run(folder, *, ema=False, damage=None, steps=(2, 4)):
         data=DataConfig(stores=(Selection(path="/some/where/gone.zarr", frames=":8"),)),
         model=ModelConfig(image_backbone="resnet18"),
     )
-    method = trained(SimIPU("resnet18", pairs=config.sample.pairs))
+    method = trained(build_method(config.model, pairs=config.sample.pairs))
     average = {name: tensor + 1 for name, tensor in method.state_dict().items()}
     for step in steps:
         state = {
@@ -401,7 +401,7 @@ def test_mmdet_as_safetensors_is_warned_of(trained_run, tmp_path):
 
 def test_weights_trained_channels_last_are_written_the_same(trained_run, tmp_path):
     expected = written(trained_run, "timm", tmp_path / "a.safetensors")
-    other = SimIPU("resnet18", pairs=128)
+    other = build_method(ModelConfig(image_backbone="resnet18"), pairs=128)
     other.load_state_dict(trained_run.method.state_dict())
     other.to(memory_format=torch.channels_last)
     out = tmp_path / "b.safetensors"
@@ -435,7 +435,17 @@ def test_the_point_encoder_comes_back_the_same(trained_run, points_file):
 
 def test_settings_make_an_equal_encoder():
     settings = {"centres": [30, 20, 10, 5], "widths": [4, 8, 12, 16], "neighbours": 3}
-    assert settings_of(PointEncoder(**settings, features=2)) == settings | {"features": 2}
+    for coordinates in ("relative", "none"):
+        given = settings | {"features": 2, "coordinates": coordinates}
+        assert settings_of(PointEncoder(**given)) == given
+
+
+def test_other_point_encoders_are_not_exported():
+    model = ModelConfig(preset="compat", image_backbone="resnet18")
+    method = build_method(model, pairs=8)
+    with pytest.raises(UsageError, match="only the point encoder pointnet2"):
+        make_export(method, "resnet18", "points")
+    assert make_export(method, "resnet18", "torchvision").tensors
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ __all__ = ["one_thread"]  # a fixture that every test here uses
 
 from fake_store import FakeStore
 from simipu.data.dataset import PairDataset
+from simipu.evaluate.retrieval import measure_retrieval
 from simipu.train import health as health_module
 from simipu.train import trainer as trainer_module
 from simipu.train.health import Health
-from simipu.train.retrieval import measure_retrieval
 
 
 def warnings_of(trainer):

@@ -43,6 +43,65 @@ def test_agrees_with_a_double_loop(rows, temperature):
     assert found.candidates == rows
 
 
+def slow_masked(a, b, temperature, place, frame, *, symmetric):
+    """One row and one exponential at a time; also the mean logarithm of the number of choices."""
+    total, chance = 0.0, 0.0
+    directions = ((a, b), (b, a)) if symmetric else ((a, b),)
+    for x, y in directions:
+        for i in range(len(a)):
+            choices = [
+                k
+                for k in range(len(a))
+                if k == i or (place[k] != place[i] and frame[k] == frame[i])
+            ]
+            scores = [math.exp(float(x[i] @ y[k]) / temperature) for k in choices]
+            total -= math.log(scores[choices.index(i)] / sum(scores))
+            chance += math.log(len(choices))
+    count = len(directions) * len(a)
+    return total / count, chance / count
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("kinds", ["place", "frame", "place frame", ""])
+def test_excluded_rows_are_no_negatives(kinds, symmetric):
+    a, b = unit_vectors(12, 5, 0), unit_vectors(12, 5, 1)
+    numbers = {
+        "place": torch.tensor([0, 1, 2, 0, 4, 5, 6, 7, 0, 9, 9, 11]),
+        "frame": torch.tensor([0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 3]),
+    }
+    given = {name: numbers[name] for name in kinds.split()}
+    place = given.get("place", torch.arange(12)).tolist()
+    frame = given.get("frame", torch.zeros(12)).tolist()
+    expected, chance = slow_masked(a, b, 0.3, place, frame, symmetric=symmetric)
+    found = info_nce(a, b, temperature=0.3, symmetric=symmetric, **given)
+    assert found.loss.item() == pytest.approx(expected, rel=1e-10)
+    assert found.chance.item() == pytest.approx(chance, rel=1e-6)
+    assert found.candidates == 12
+
+
+def test_a_near_duplicate_is_no_miss():
+    eye = torch.eye(4, dtype=torch.float64)
+    keys = eye[[0, 0, 2, 3]]  # the second key looks like the first one's
+    place = torch.tensor([5, 5, 6, 7])
+    found = info_nce(eye[[0, 0, 2, 3]], keys, temperature=0.1)
+    assert found.recall_at_1.tolist() == [0.5, 0.5]
+    found = info_nce(eye[[0, 0, 2, 3]], keys, temperature=0.1, place=place)
+    assert found.recall_at_1.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_gradients_where_rows_are_excluded(symmetric):
+    a = unit_vectors(5, 4, 0).requires_grad_()
+    b = unit_vectors(5, 4, 1).requires_grad_()
+    place, frame = torch.tensor([1, 1, 2, 3, 4]), torch.tensor([0, 0, 0, 0, 9])
+
+    def loss(x, y):
+        found = info_nce(x, y, temperature=0.2, symmetric=symmetric, place=place, frame=frame)
+        return found.loss
+
+    assert torch.autograd.gradcheck(loss, (a, b))
+
+
 def test_closed_forms():
     same = torch.ones(8, 4, dtype=torch.float64) / 2
     assert info_nce(same, same, temperature=0.07).loss.item() == pytest.approx(math.log(8))

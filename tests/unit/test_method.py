@@ -11,7 +11,9 @@ from simipu.data.config import SampleConfig, Selection
 from simipu.data.dataset import PairDataset
 from simipu.data.photometric import prepare_images
 from simipu.data.selection import select_images
-from simipu.methods.simipu import SimIPU
+from simipu.methods.build import build_method
+from simipu.methods.config import ModelConfig
+from simipu.methods.pairs import pair_by_row
 
 CONFIG = SampleConfig(height=64, width=96, pairs=24, points=128)
 
@@ -26,7 +28,7 @@ def make_batch(store, *, size=4):
 @pytest.fixture
 def method():
     torch.manual_seed(0)
-    return SimIPU("test_resnet", pairs=CONFIG.pairs)
+    return build_method(ModelConfig(image_backbone="test_resnet"), pairs=CONFIG.pairs)
 
 
 def test_every_parameter_has_a_gradient_after_one_step(method):
@@ -140,3 +142,86 @@ def test_embeddings_are_those_of_the_losses(method):
     cross_entropy = nn.functional.cross_entropy
     expected = (cross_entropy(logits, target) + cross_entropy(logits.T, target)) / 2
     torch.testing.assert_close(method(images, batch).inter.loss, expected, atol=1e-3, rtol=1e-3)
+
+
+def test_near_duplicates_are_not_each_other_s_negatives(method):
+    images, batch = make_batch(FakeStore(points=2000))
+    inside = int(batch.valid.sum())
+    losses = method(images, batch)
+    assert losses.inter.candidates == inside
+    cells = [
+        (frame, *((uv + 0.5) / 8).floor().tolist())
+        for frame, uvs, valid in zip(batch.frame.tolist(), batch.uv, batch.valid, strict=True)
+        for uv in uvs[valid]
+    ]
+    choices = [1 + sum(other != cell for other in cells) for cell in cells]
+    assert len(set(cells)) < len(cells)
+    expected = sum(map(math.log, choices)) / len(choices)
+    assert losses.inter.chance.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_points_cannot_tell_where_they_are(method):
+    """The guard against the shortcut: what pixels are compared with knows no position."""
+    switches = method.switches
+    assert (switches.coordinates, switches.inter_cloud) == ("relative", "augmented")
+    _, batch = make_batch(FakeStore(points=2000))
+    method.eval()
+    cloud = batch.augmented
+    elsewhere = cloud._replace(xyz=cloud.xyz + torch.tensor([8.0, -4.0, 2.0]))
+    here, there = (method.embed_points(each, queries=24) for each in (cloud, elsewhere))
+    torch.testing.assert_close(here, there, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        {"views": "shared"},
+        {"views": "shared", "point_encoder": "pointnet2-msg"},
+        {"views": "shared", "symmetric": False},
+        {"views": "shuffled", "pairs": "assignment"},
+        {"negatives": "frame"},
+        {"inter_cloud": "clean"},
+        {"augmentation": "whole"},
+        {"pixel_mapping": "released"},
+        {"visible_only": False},
+        {"strides": (16, 32), "padding": "reflect"},
+    ],
+    ids=str,
+)
+def test_every_switch_makes_a_step(switches):
+    torch.manual_seed(0)
+    model = ModelConfig(image_backbone="test_resnet", **switches)
+    method = build_method(model, pairs=CONFIG.pairs)
+    parts = [select_images(FakeStore(), Selection(path=""))]
+    rules = model.switches.sample_rules
+    dataset = PairDataset(parts, CONFIG, seed=0, augment=True, rules=rules)
+    batch = default_collate([dataset[0, index] for index in range(4)])
+    losses = method(prepare_images(batch.image, batch.jitter, batch.size), batch)
+    losses.total.backward()
+    assert losses.total.isfinite()
+    for name, parameter in method.named_parameters():
+        assert parameter.grad is not None, name
+
+
+@pytest.mark.parametrize("encoder", ["pointnet2", "pointnet2-msg"])
+def test_shared_views_are_encoded_along_the_clean_one_s_neighbourhoods(encoder):
+    """Where nothing but a rotation happens, both views have the same features without offsets."""
+    model = ModelConfig(image_backbone="test_resnet", views="shared", point_encoder=encoder)
+    method = build_method(model, pairs=CONFIG.pairs)
+    rules = model.switches.sample_rules
+    parts = [select_images(FakeStore(), Selection(path=""))]
+    dataset = PairDataset(parts, CONFIG, seed=0, augment=True, rules=rules)
+    batch = default_collate([dataset[0, index] for index in range(2)])
+    assert torch.equal(batch.clean.feature, batch.augmented.feature)
+    same = batch._replace(augmented=batch.clean)
+    pairs = pair_by_row(method.point_encoder, same, views="shared", joined=True)
+    torch.testing.assert_close(pairs.f, pairs.h)
+    # A wider scale changes the neighbours of radii, but not those that are shared.
+    wide = batch.clean._replace(xyz=batch.clean.xyz * 1.2)
+    pairs = pair_by_row(
+        method.point_encoder, batch._replace(augmented=wide), views="shared", joined=True
+    )
+    assert not torch.allclose(pairs.f, pairs.h)
+    _, graph = method.point_encoder.sample(*batch.clean, CONFIG.pairs)
+    expected = method.point_encoder.encode(graph, wide.xyz, wide.feature)
+    torch.testing.assert_close(pairs.h, expected)

@@ -20,12 +20,13 @@ from simipu.data.loader import collate
 from simipu.data.photometric import prepare_images
 from simipu.data.selection import select_images
 from simipu.errors import IncompleteError, SimipuError, StoreError, UsageError
-from simipu.methods.simipu import SimIPU
+from simipu.evaluate.retrieval import measure_retrieval
+from simipu.methods.build import build_method
+from simipu.methods.config import ModelConfig
 from simipu.train import trainer as trainer_module
 from simipu.train.checkpoint import BEST, list_checkpoints, load_checkpoint, save_checkpoint
 from simipu.train.console import describe_retrieval, describe_training
-from simipu.train.optim import learning_rate, make_optimizer, warmup_steps
-from simipu.train.retrieval import measure_retrieval, partner_hits
+from simipu.train.optim import cosine_rate, make_optimizer, warmup_steps
 from simipu.train.runlog import RunLog
 from simipu.train.settings import build_config, merge, read_config
 from simipu.train.trainer import Trainer
@@ -119,14 +120,13 @@ def make_state(step):
     }
 
 
-class WithDropout(SimIPU):
+def build_with_dropout(model, *, pairs):
     """A method that draws random numbers of PyTorch in every step."""
-
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.image_encoder.register_forward_hook(
-            lambda module, _input, columns: nn.functional.dropout(columns, 0.5, module.training)
-        )
+    method = build_method(model, pairs=pairs)
+    method.image_encoder.register_forward_hook(
+        lambda module, _input, columns: nn.functional.dropout(columns, 0.5, module.training)
+    )
+    return method
 
 
 def test_a_run_leaves_settings_log_and_checkpoints(tmp_path):
@@ -160,21 +160,23 @@ def test_a_run_leaves_settings_log_and_checkpoints(tmp_path):
     assert any((run / "tensorboard").iterdir())
 
 
-@pytest.mark.parametrize("stop_at", [3, 4])
-def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, stop_at, monkeypatch):
-    monkeypatch.setattr(trainer_module, "SimIPU", WithDropout)
-    whole = make_trainer(tmp_path / "whole")
+@pytest.mark.parametrize(("stop_at", "preset"), [(3, "fixed"), (4, "fixed"), (3, "compat")])
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(
+    tmp_path, stop_at, preset, monkeypatch
+):
+    monkeypatch.setattr(trainer_module, "build_method", build_with_dropout)
+    whole = make_trainer(tmp_path / "whole", preset=preset)
     whole.train(Listening())
 
     def interrupt(step, record):
         if step == stop_at:
             os.kill(os.getpid(), signal.SIGTERM)
 
-    broken = make_trainer(tmp_path / "broken")
+    broken = make_trainer(tmp_path / "broken", preset=preset)
     with pytest.raises(IncompleteError, match=r"stopped at step \d of 6\n.*--resume"):
         broken.train(Listening(interrupt))
     torch.manual_seed(99)
-    resumed = make_trainer(tmp_path / "broken", resume=True)
+    resumed = make_trainer(tmp_path / "broken", resume=True, preset=preset)
     assert stop_at <= resumed.step < 6
     resumed.train(Listening())
 
@@ -184,8 +186,27 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(tmp_path, stop_at
         load_checkpoint(list_checkpoints(tmp_path / name / "checkpoints")[-1])
         for name in ("whole", "broken")
     )
-    for key, moments in ours["optimizer"]["state"].items():
-        assert same_state(moments, theirs["optimizer"]["state"][key])
+    ours, theirs = (
+        [state["optimizer"]] if preset == "fixed" else state["optimizer"].values()
+        for state in (ours, theirs)
+    )
+    for our, their in zip(ours, theirs, strict=True):
+        assert our["state"]
+        for key, moments in our["state"].items():
+            assert same_state(moments, their["state"][key])
+
+
+def test_the_hybrid_optimizer_has_its_own_schedule_and_no_bound(tmp_path):
+    trainer = make_trainer(tmp_path / "run", preset="compat", clip_norm=1e-9, log={"every": 1})
+    before = {name: value.clone() for name, value in trainer.method.state_dict().items()}
+    trainer.train(Listening())
+    rates = [record["lr"] for record in read_log(tmp_path / "run") if "lr" in record]
+    assert rates == pytest.approx([1e-3 * 0.99 ** (step // 3) for step in range(6)])
+    after = trainer.method.state_dict()
+    assert torch.equal(after["g_point.layers.0.weight"], before["g_point.layers.0.weight"])
+    # Bound to 1e-9, a gradient would move nothing, and weight decay but 2e-5 of a weight.
+    for name in ("g_image.layers.0.weight", "g_intra.layers.0.weight"):
+        assert (after[name] - before[name]).norm() > 1e-3 * before[name].norm(), name
 
 
 def test_the_seed_decides_everything(tmp_path):
@@ -351,7 +372,7 @@ def test_what_the_optimiser_is_given(tmp_path):
     trainer._optimizer.register_step_pre_hook(look)
     trainer.train(Listening())
     assert [float(norm) for norm in norms] == pytest.approx([0.01] * 6, rel=1e-3)
-    expected = [learning_rate(step, steps=6, peak=1e-3, warmup=3) for step in range(6)]
+    expected = [1e-3 * cosine_rate(step, steps=6, warmup=3) for step in range(6)]
     assert len(set(expected)) > 3
     assert rates == [[rate, rate] for rate in expected]
     assert [record["lr"] for record in read_log(tmp_path)] == expected
@@ -489,12 +510,12 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
 
 def test_the_learning_rate_warms_up_and_decays():
     assert warmup_steps(1000, 0.05) == 50
-    rates = [learning_rate(step, steps=1000, peak=1.0, warmup=50) for step in range(1000)]
+    rates = [cosine_rate(step, steps=1000, warmup=50) for step in range(1000)]
     assert rates[0] == pytest.approx(1 / 50)
     assert max(rates) == rates[50] == pytest.approx(1)
     assert rates[525] == pytest.approx(0.5, abs=0.01)
     assert 0 < rates[-1] < 1e-4
-    assert learning_rate(0, steps=1, peak=1.0, warmup=warmup_steps(1, 0.05)) == 1
+    assert cosine_rate(0, steps=1, warmup=warmup_steps(1, 0.05)) == 1
     assert warmup_steps(10, 0.05) == 5  # at most half of the run
     assert warmup_steps(100, 0.05) == 20
 
@@ -508,22 +529,9 @@ def test_only_matrices_decay():
     assert [p.ndim for p in free["params"]] == [1] * 4
 
 
-def test_ranks_by_hand():
-    keys = torch.eye(8)
-    queries = keys.clone()
-    queries[1] = torch.tensor([0.9, 0.1, 0, 0, 0, 0, 0, 0])  # second
-    queries[2] = torch.tensor([5.0, 4, 0.5, 3, 2, 1, 0, 0])  # sixth
-    hits = partner_hits(queries, keys)
-    assert hits[0].tolist() == [True, True]
-    assert hits[1].tolist() == [False, True]
-    assert hits[2].tolist() == [False, False]
-    # All alike: nothing was found, whatever the order.
-    assert not partner_hits(torch.ones(8, 4), torch.ones(8, 4)).any()
-
-
 def test_retrieval_leaves_the_method_as_it_was():
     dataset = PairDataset(whole(FakeStore()), SMALL, seed=0, augment=False)
-    method = SimIPU("test_resnet", pairs=SMALL.pairs)
+    method = build_method(ModelConfig(image_backbone="test_resnet"), pairs=SMALL.pairs)
     modes = []
     method.g_image.register_forward_hook(lambda module, *_: modes.append(module.training))
     before = {name: value.clone() for name, value in method.state_dict().items()}
