@@ -7,14 +7,8 @@ import pytest
 from PIL import Image
 
 from simipu.records import Correspondences
-from simipu.viz.overlay import (
-    DEPTH_RANGE_M,
-    HIDDEN_COLOR,
-    MIN_WIDTH,
-    VIRIDIS,
-    depth_colors,
-    draw_overlay,
-)
+from simipu.viz.colors import DEPTH_RANGE_M, HIDDEN_COLOR, VIRIDIS, depth_colors
+from simipu.viz.overlay import MIN_WIDTH, draw_overlay
 
 WIDTH, HEIGHT = 800, 60
 BACKGROUND = 90

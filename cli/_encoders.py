@@ -1,0 +1,96 @@
+"""Encoders to be measured: of a run folder, or of a file of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from simipu.data.config import SampleConfig
+from simipu.errors import UsageError
+from simipu.evaluate.evaluation import Subject
+from simipu.export.run import read_run
+from simipu.methods.build import build_method
+from simipu.models.image import ImageEncoder
+from simipu.train.settings import build_config
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from simipu.methods.config import ModelConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Encoders:
+    """What was loaded.
+
+    Attributes:
+        subject: the encoders.
+        backbone: timm's name of the image encoder.
+        sample: sizes that it was trained with; the defaults of a file.
+        trained: fingerprint and selection of each store that it was trained on.
+        model: settings of the networks; None of a file.
+    """
+
+    subject: Subject
+    backbone: str
+    sample: SampleConfig
+    trained: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    model: ModelConfig | None = None
+
+
+def load_encoders(
+    path: Path, name: str, checkpoint: str, weights: str, backbone: str | None
+) -> Encoders:
+    """Load a run folder or a file of an image encoder's weights; nothing in it is run.
+
+    Args:
+        path: of the folder or file.
+        name: for the tables.
+        checkpoint: of a folder: "last", "best", or a number of steps.
+        weights: of a folder: "model" or "ema".
+        backbone: timm's name of a file's network.
+
+    Raises:
+        UsageError: there is no such folder, file, checkpoint or network, or no ``backbone``.
+        SimipuError: what is there is damaged, or does not fit.
+    """
+    if path.is_file():
+        if backbone is None:
+            raise UsageError(
+                "a file of weights does not say which network they are of",
+                where=path,
+                fix="Name it as timm does: --image-backbone resnet50.",
+            )
+        encoder = ImageEncoder(backbone, weights=path).eval()
+        return Encoders(
+            subject=Subject(name=name, image=encoder), backbone=backbone, sample=SampleConfig()
+        )
+    run = read_run(path, checkpoint=checkpoint, weights=weights)
+    method = run.method
+    config = build_config(dict(run.settings))
+    return Encoders(
+        subject=Subject(
+            name=name, method=method, image=method.image_encoder, points=method.point_encoder
+        ),
+        backbone=run.backbone,
+        sample=config.sample,
+        trained=tuple((data.fingerprint, data.selection) for data in run.data),
+        model=config.model,
+    )
+
+
+def make_random(like: Encoders) -> Callable[[], Subject]:
+    """The networks of ``like`` with random weights."""
+
+    def make() -> Subject:
+        name = "random weights"
+        if like.model is None:
+            return Subject(name=name, image=ImageEncoder(like.backbone).eval())
+        model = replace(like.model, image_weights=None)
+        method = build_method(model, pairs=like.sample.pairs).eval()
+        return Subject(
+            name=name, method=method, image=method.image_encoder, points=method.point_encoder
+        )
+
+    return make

@@ -1,0 +1,1 @@
+"""Did the representation become spatial? Retrieval and linear probes, in minutes, on any store."""
