@@ -1,1 +1,1 @@
-"""Pictures of what a store holds, drawn with Pillow alone."""
+"""What a store holds, and what a training made of it, for the eye: pictures, report, viewer."""
