@@ -1,0 +1,1 @@
+"""The viewer in a browser, and a window of Open3D."""

@@ -1,0 +1,98 @@
+"""A window of Open3D with the cloud and the camera frusta, for machines with a display."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from simipu.errors import UsageError
+from simipu.viz.viewer.frame import load_frame
+from simipu.viz.viewer.rig import overlook, place
+from simipu.viz.viewer.state import Settings, select
+
+if TYPE_CHECKING:
+    from simipu.store.reader import Store
+    from simipu.viz.viewer.frame import LoadedFrame
+
+BACKGROUND = (0.08, 0.08, 0.08)
+FRUSTUM_DEPTH_M = 2.0
+POINT_SIZE_PX = 2.0
+ZOOM = 0.15
+
+
+def show(store: Store, frame: int = 0) -> None:
+    """Open a window with a frame's points, coloured by depth, and its cameras, until it is closed.
+
+    Raises:
+        StoreError: the store is damaged or has no correspondences.
+        UsageError: Open3D or a display is missing, or there is no such frame.
+    """
+    try:
+        import open3d
+    except (ImportError, OSError) as error:  # OSError: a library of the system is missing
+        raise UsageError(
+            f"the window needs Open3D, which cannot be loaded ({error})",
+            where="--open3d",
+            fix="Run `pip install 'simipu[viz]'`, or leave --open3d out to look in a browser.",
+        ) from error
+    if not 0 <= frame < len(store):
+        raise UsageError(
+            f"there is no frame {frame}",
+            where=store.path,
+            fix=f"Its frames are 0 to {len(store) - 1}.",
+        )
+    window = open3d.visualization.Visualizer()
+    title = f"{store.path}  frame {frame}"
+    # Without a display Open3D may draw into a window that nobody sees and nobody can close.
+    if not _has_display() or not window.create_window(title, width=1280, height=800):
+        raise UsageError(
+            "there is no display to open a window on",
+            where="--open3d",
+            fix="Leave --open3d out: the viewer in the browser needs none, not even over SSH.",
+        )
+    try:
+        loaded = load_frame(store[frame])
+        for geometry in geometries(open3d, loaded, Settings(frame=frame, cameras=store.cameras)):
+            window.add_geometry(geometry)
+        _arrange(window, loaded)
+        window.run()
+    finally:
+        window.destroy_window()
+
+
+def geometries(open3d: Any, frame: LoadedFrame, settings: Settings) -> list[Any]:
+    """The cloud and, for each chosen camera, the edges of its frustum, as Open3D has them."""
+    shown = select(frame, settings)
+    cloud = open3d.geometry.PointCloud()
+    cloud.points = open3d.utility.Vector3dVector(frame.xyz[shown.rows].astype(np.float64))
+    cloud.colors = open3d.utility.Vector3dVector(shown.colors / 255.0)
+    frusta = []
+    for name in shown.pairs:
+        camera = frame.cameras[name]
+        ends = place(camera, FRUSTUM_DEPTH_M).edges.reshape(-1, 3)
+        lines = open3d.geometry.LineSet()
+        lines.points = open3d.utility.Vector3dVector(ends)
+        lines.lines = open3d.utility.Vector2iVector(np.arange(len(ends)).reshape(-1, 2))
+        lines.paint_uniform_color(np.array(camera.color) / 255.0)
+        frusta.append(lines)
+    return [cloud, *frusta]
+
+
+def _has_display() -> bool:
+    named = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
+    return named or sys.platform != "linux"
+
+
+def _arrange(window: Any, frame: LoadedFrame) -> None:
+    options = window.get_render_option()
+    options.background_color = np.array(BACKGROUND)
+    options.point_size = POINT_SIZE_PX
+    position, target = overlook(frame)
+    view = window.get_view_control()
+    view.set_lookat(target)
+    view.set_front((position - target) / np.linalg.norm(position - target))
+    view.set_up((0.0, 0.0, 1.0))
+    view.set_zoom(ZOOM)
