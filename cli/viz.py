@@ -119,8 +119,9 @@ def _draw(frame: FrameView, *, out: Path, **options: Any) -> None:
 
 
 def _write_report(store: Store, out: Path) -> None:
-    from simipu.viz.report import write_report
     from tqdm import tqdm
+
+    from simipu.viz.report.write import write_report
 
     write_report(store, out, progress=lambda frames: tqdm(frames, desc="report", unit="frame"))
     click.echo(str(out))

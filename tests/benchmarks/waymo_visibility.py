@@ -6,7 +6,7 @@
 TOP has its 64 beams and all its columns, all lasers have noise; five cameras with a rolling
 shutter, timed by pixels as the generator does. Each world is written in Waymo's format with truth/,
 converted with first returns only, and the stored `visible` is compared with the truth of the same
-row. TOP is also converted alone: the others sit elsewhere, and the occlusion test knows one place.
+row. TOP is also converted alone, without what the others add to it.
 """
 
 import argparse

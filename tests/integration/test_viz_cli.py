@@ -207,7 +207,7 @@ def test_a_report_and_a_window_are_asked_of_their_modules(raw_store, tmp_path, m
         (store.path, path, list(progress(range(3))))
     )
     window.show = lambda store, frame: done.append((store.path, frame))
-    monkeypatch.setitem(sys.modules, "simipu.viz.report", report)
+    monkeypatch.setitem(sys.modules, "simipu.viz.report.write", report)
     monkeypatch.setitem(sys.modules, "simipu.viz.viewer.open3d_window", window)
     out = tmp_path / "report.html"
     result = viz(raw_store, "--report", out)

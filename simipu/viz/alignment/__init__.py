@@ -1,0 +1,1 @@
+"""Whether the calibration and the timing of a store hold."""

@@ -1,0 +1,1 @@
+"""A page in HTML over a whole store."""
