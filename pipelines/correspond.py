@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from simipu.correspond.compute import correspond, published_projection
+from simipu.correspond.compute import correspond, lasers_of, published_projection
 from simipu.pipelines.cluster import run_tasks
 from simipu.pipelines.convert import Progress, Resources, stopping
 from simipu.store import extents, lock, schema
@@ -160,6 +160,10 @@ def frame_correspondences(frame: FrameView, policy: Policy) -> dict[str, Corresp
     xyz = np.array([points[name] for name in "xyz"], dtype=np.float64).T
     numbers = source.get("projection_cameras", {}) if policy.projection == "published" else {}
     column = cache(points.__getitem__)
+    lasers = None
+    origins = source.get("lidar_origins_m", {})  # not in stores of an earlier version
+    if origins and policy.occlusion != "none":
+        lasers = lasers_of(column("laser"), {int(key): xyz for key, xyz in origins.items()})
     return {
         name: correspond(
             xyz,
@@ -177,6 +181,7 @@ def frame_correspondences(frame: FrameView, policy: Policy) -> dict[str, Corresp
             published=published_projection(column, points.columns, numbers[name])
             if name in numbers
             else None,
+            lasers=lasers,
         )
         for name, camera in frame.cameras.items()
     }

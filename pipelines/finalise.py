@@ -140,6 +140,7 @@ def _attributes(
             "policy": dict(info.policy),
             "projection_cameras": dict(info.projection_cameras),
             "ego_box_m": None if info.ego_box_m is None else list(info.ego_box_m),
+            "lidar_origins_m": {str(k): list(xyz) for k, xyz in info.lidar_origins_m.items()},
         },
         "cameras": list(info.cameras),
         "frame_attributes": list(info.frame_attributes),

@@ -192,6 +192,10 @@ class SourceInfo:
             own projection (see `simipu.correspond.compute.PUBLISHED`).
         ego_box_m: body of the recording vehicle in the ego frame, x_min, y_min, z_min, x_max,
             y_max, z_max: points in it are its own returns. None where it is not known.
+        lidar_origins_m: value of the point column "laser" -> where that laser stands in the lidar
+            frame; a laser that is not named, and every point where there are none, measures from
+            the frame's origin. Centimetres do not matter: it tells to which side near surfaces
+            shift in an image (see `simipu.correspond.occlusion`).
     """
 
     name: str
@@ -205,6 +209,7 @@ class SourceInfo:
     policy: Mapping[str, object] = field(default_factory=dict)
     projection_cameras: Mapping[str, int] = field(default_factory=dict)
     ego_box_m: tuple[float, float, float, float, float, float] | None = None
+    lidar_origins_m: Mapping[int, tuple[float, float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -82,6 +82,14 @@ def check_info(info: object) -> None:
             )
     if info.ego_box_m is not None:
         _check_box(info.ego_box_m)
+    for laser, origin in info.lidar_origins_m.items():
+        _check_origin(laser, origin)
+    if info.lidar_origins_m and "laser" not in info.point_columns:
+        raise fault(
+            "info.lidar_origins_m",
+            "needs the point column 'laser', which is not there",
+            "Give each point the number of its laser, or leave lidar_origins_m out.",
+        )
 
 
 def check_scan(scan: object) -> None:
@@ -189,6 +197,20 @@ def _check_box(box: object) -> None:
             "info.ego_box_m",
             f"is {box!r}",
             "Give x_min, y_min, z_min, x_max, y_max, z_max in metres in the ego frame, or None.",
+        )
+
+
+def _check_origin(laser: object, origin: object) -> None:
+    try:
+        x, y, z = (float(part) for part in origin)  # type: ignore[attr-defined]
+        good = type(laser) is int and math.isfinite(sum((x, y, z)))
+    except (TypeError, ValueError):
+        good = False
+    if not good:
+        raise fault(
+            "info.lidar_origins_m",
+            f"says {origin!r} of laser {laser!r}",
+            "It gives lasers, by their number as an int, x, y, z in metres in the lidar frame.",
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from simipu.errors import SourceError, UsageError
@@ -11,6 +12,7 @@ from simipu.records import FrameRef, Scan, Scene, Skipped, SourceInfo
 from . import waymo_v1, waymo_v2
 from .files import skipped_frame
 from .tfrecord import Record
+from .waymo_calibration import laser_origins
 from .waymo_frame import Assembly
 from .waymo_layout import SegmentFile, find_segments
 from .waymo_parts import CAMERAS, LASERS
@@ -18,7 +20,7 @@ from .waymo_range_image import POINT_COLUMNS, PROJECTION_COLUMNS
 from .waymo_tables import COMPONENTS, WITHOUT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from simipu.records import Frame
@@ -35,6 +37,7 @@ NOTES = (
     "Points: first returns, then second ones; each laser by laser (TOP, FRONT, SIDE_LEFT, "
     "SIDE_RIGHT, REAR), and row by row of the range image. laser and projection_camera are numbers "
     "of LaserName and CameraName, projection_x and projection_y are pixels.",
+    "lidar_origins_m, where the lasers stand, is that of the first segment for all.",
     "Labels, maps and segmentations are not read: a frame's id is its segment and timestamp, and "
     "range_row and range_column find a point's pixel.",
 )
@@ -128,6 +131,7 @@ class Waymo:
             )
         self._stride = stride
         self._of_thread = _Opened()
+        self._origins_m: Mapping[int, tuple[float, float, float]] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_of_thread": None}  # open files stay in their process
@@ -137,7 +141,10 @@ class Waymo:
 
     @property
     def info(self) -> SourceInfo:
-        """What the data set has."""
+        """What the data set has. Scans it if that was not done: the rig is in the segments."""
+        if self._origins_m is None:
+            self.scan()
+        assert self._origins_m is not None
         projections = PROJECTION_COLUMNS if self._assembly.projections else {}
         missing = sorted(set(WITHOUT) - set(self._components))
         return SourceInfo(
@@ -158,6 +165,7 @@ class Waymo:
             projection_cameras={name: number for number, name in CAMERAS.items()}
             if projections
             else {},
+            lidar_origins_m=self._origins_m,
         )
 
     def scan(self) -> Scan:
@@ -189,6 +197,9 @@ class Waymo:
                     "weather": stats.weather,
                 },
             )
+        self._origins_m = self._laser_origins(
+            ref for scene in scenes.values() for ref in scene.frames[:1]
+        )
         return Scan(scenes=tuple(scenes.values()), skipped=tuple(skipped))
 
     def read(self, ref: FrameRef) -> Frame:
@@ -230,6 +241,20 @@ class Waymo:
             )
             for timestamp_us, state in states.items()
         ]
+
+    def _laser_origins(self, refs: Iterable[FrameRef]) -> Mapping[int, tuple[float, float, float]]:
+        """Return where the lasers stand, by the first of the frames that tells."""
+        for ref in refs:
+            key = _Key._make(ref.key)
+            segment = SegmentFile(key.folder, key.name, "")
+            with suppress(SourceError):  # it is told when the segment is read
+                if self._version == "v1":
+                    record = Record._make(key.state)
+                    calibration = waymo_v1.read_calibration(self._path(segment), record)
+                else:
+                    calibration = self._opened(segment).calibration
+                return laser_origins(calibration, self._assembly.lasers)
+        return {}
 
     def _path(self, segment: SegmentFile) -> Path:
         folder = self.root / segment.folder

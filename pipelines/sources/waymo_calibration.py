@@ -11,13 +11,15 @@ from simipu.errors import SourceError
 from simipu.geometry import se3
 
 from .files import DOWNLOAD_AGAIN
-from .waymo_parts import CameraCalibration, LaserCalibration
+from .waymo_parts import LASERS, CameraCalibration, LaserCalibration
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from simipu.records import FloatArray, ReadOut
+
+    from .waymo_parts import Calibration
 
 READ_OUTS: Mapping[int, ReadOut] = {
     1: "top_to_bottom",
@@ -109,6 +111,23 @@ def laser_calibration(
         raise _wrong(f"the calibration of laser {name} has {fault}", path)
     T_ego_from_lidar = rigid(extrinsic, path, f"the extrinsic of laser {name}")
     return LaserCalibration(T_ego_from_lidar=T_ego_from_lidar, inclinations=beams, limits=limits)
+
+
+def laser_origins(
+    calibration: Calibration, lasers: Collection[str]
+) -> dict[int, tuple[float, float, float]]:
+    """Return where lasers stand: number -> x, y, z in the vehicle frame, to a millimetre.
+
+    Args:
+        calibration: the rig.
+        lasers: names of those that are wanted; without a calibration they are left out.
+    """
+    found = {}
+    for number, name in LASERS.items():
+        if name in lasers and name in calibration.lasers:
+            x, y, z = calibration.lasers[name].T_ego_from_lidar[:3, 3].tolist()
+            found[number] = round(x, 3), round(y, 3), round(z, 3)
+    return found
 
 
 def rigid(values: npt.ArrayLike, path: Path, name: str) -> FloatArray:

@@ -24,7 +24,7 @@ from .waymo_parts import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from .tfrecord import Record
@@ -76,11 +76,8 @@ def scan_segment(path: Path) -> tuple[SegmentStats, dict[int, Record]]:
     records = index_records(path)
     found: dict[int, Record] = {}
     stats = None
-    for record, data in zip(records, read_beginnings(path, records, _BEGINNING), strict=True):
+    for record, frame in zip(records, _beginnings(path, records), strict=True):
         name = f"record {record.number} at byte {record.offset:,}"
-        frame = parse_beginning(data)
-        if frame is None or not frame.context.name:
-            frame = parse_frame(read_record(path, record), path, name)
         stats = stats or _stats(frame.context)
         if frame.context.name != stats.context or frame.timestamp_micros in found:
             raise SourceError(
@@ -93,6 +90,31 @@ def scan_segment(path: Path) -> tuple[SegmentStats, dict[int, Record]]:
         found[frame.timestamp_micros] = record
     assert stats is not None  # an empty file has no records, and is refused
     return stats, dict(sorted(found.items()))
+
+
+def read_calibration(path: Path, record: Record) -> Calibration:
+    """Read the calibration that a frame carries, which is that of its segment.
+
+    Args:
+        path: the segment's file.
+        record: which of its records.
+
+    Raises:
+        SourceError: the record is no Frame, or a value is missing or impossible.
+        UsageError: the message classes are not installed.
+    """
+    (frame,) = _beginnings(path, [record])
+    return _calibration(frame.context, path)
+
+
+def _beginnings(path: Path, records: Sequence[Record]) -> Iterator[Any]:
+    """Return ``Frame`` messages of which at least the context and the timestamp are known."""
+    for record, data in zip(records, read_beginnings(path, records, _BEGINNING), strict=True):
+        frame = parse_beginning(data)
+        if frame is None or not frame.context.name:
+            name = f"record {record.number} at byte {record.offset:,}"
+            frame = parse_frame(read_record(path, record), path, name)
+        yield frame
 
 
 def _stats(context: Any) -> SegmentStats:

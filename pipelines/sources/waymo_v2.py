@@ -56,6 +56,7 @@ class Segment:
         components: which components to read; at least those that are not in `WITHOUT`.
 
     Attributes:
+        calibration: the rig of the segment.
         timestamps: of the frames, microseconds, ascending.
         stats: what the segment says of itself.
         file_bytes: size of all its files together.
@@ -80,7 +81,7 @@ class Segment:
         self._lidar = tables["lidar"].by_frame_and(LASER_KEY, LASERS)
         self._pixel_poses = _optional(tables.get("lidar_pose"))
         self._projections = _optional(tables.get("lidar_camera_projection"))
-        self._calibration = _calibration(tables["camera_calibration"], tables["lidar_calibration"])
+        self.calibration = _calibration(tables["camera_calibration"], tables["lidar_calibration"])
         self._tables = tables
         self.timestamps = sorted(self._poses)
         self.file_bytes = sum(table.rows.path.stat().st_size for table in tables.values())
@@ -110,7 +111,7 @@ class Segment:
                 self._tables["vehicle_pose"].rows.path,
                 f"{name}: the vehicle's pose",
             ),
-            calibration=self._calibration,
+            calibration=self.calibration,
             images={
                 camera: _image(images[camera], path, f"{name}: the pose of image {camera}")
                 for camera in CAMERAS.values()

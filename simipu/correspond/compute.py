@@ -14,7 +14,7 @@ from simipu.geometry.shutter import project as project_rolling
 from simipu.records import Correspondences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
     from simipu.correspond.policy import Policy
     from simipu.records import Column, FloatArray, Shutter
@@ -39,6 +39,7 @@ def correspond(
     timestamp_ns: int | None = None,
     T_ego_from_camera: FloatArray | None = None,
     published: Published | None = None,
+    lasers: Lasers | None = None,
 ) -> Correspondences:
     """Find every point that is in front of the camera and inside its image.
 
@@ -59,6 +60,7 @@ def correspond(
         timestamp_ns: of the image, when ``T_camera_from_lidar`` holds.
         T_ego_from_camera: (4, 4) float64 mounting pose.
         published: the data set's own projection into this image, for a policy that asks for it.
+        lasers: where the points were measured from; None for the lidar frame's origin.
 
     Returns:
         The correspondences, computed in float64. Their float32 values keep the policy's bounds:
@@ -125,9 +127,39 @@ def correspond(
             row, uv, depth = row[visible], uv[visible], depth[visible]
             visible = visible[visible]
     if policy.occlusion != "none":
-        epipole = K @ T_camera_from_lidar[:3, 3]
+        R, t = T_camera_from_lidar[:3, :3], T_camera_from_lidar[:3, 3]
+        if lasers is None:
+            epipole = K @ t
+        else:
+            epipoles = np.array([K @ (R @ origin + t) for origin in lasers.origins_m])
+            epipole = epipoles[lasers.of[row[visible]]]
         visible[visible] = occlusion.visible(uv[visible], depth[visible], epipole)
     return Correspondences(row=row.astype(np.uint32), uv=uv, depth=depth, visible=visible)
+
+
+class Lasers(NamedTuple):
+    """Where the points of a cloud were measured from, if not from one place.
+
+    Attributes:
+        origins_m: (L, 3) float64 positions in the lidar frame.
+        of: (N,) which of them is each point's.
+    """
+
+    origins_m: FloatArray
+    of: npt.NDArray[np.intp]
+
+
+def lasers_of(laser: Column, origins_m: Mapping[int, Sequence[float]]) -> Lasers:
+    """Collect where each point was measured from.
+
+    Args:
+        laser: (N,) number of each point's laser.
+        origins_m: number -> x, y, z in the lidar frame; of any other it is the frame's origin.
+    """
+    of = np.zeros(len(laser), dtype=np.intp)
+    for index, number in enumerate(origins_m, start=1):
+        of[laser == number] = index
+    return Lasers(np.array([(0.0, 0.0, 0.0), *origins_m.values()]), of)
 
 
 class Published(NamedTuple):

@@ -98,9 +98,10 @@ def visible(
     Args:
         uv: (M, 2) float32 pixels of all points of one sweep that lie in the image.
         depth: (M,) float32 metres along the optical axis, positive.
-        epipole: (3,) float64 position of the LiDAR in the image, ``K @ t`` with t the translation
-            of ``T_camera_from_lidar``: homogeneous pixels, scaled so that the third component
-            is in metres. Lens distortion is left out; it hardly changes a shift.
+        epipole: (3,) float64 position of the LiDAR in the image, ``K @ t`` with t its position in
+            the camera frame: homogeneous pixels, scaled so that the third component is in metres.
+            (M, 3) where the points come from several lasers: for each point, that of its own.
+            Lens distortion is left out; it hardly changes a shift.
 
     Returns:
         (M,) bool, False for points behind a nearer surface.
@@ -156,8 +157,8 @@ def neighbourhood(
     spacing_u, spacing_v = sample_spacing(u, v)
     nearness = 1.0 / z
     # From infinity to the point's depth.
-    shift_u = (epipole[0] - u * epipole[2]) * nearness / spacing_u
-    shift_v = (epipole[1] - v * epipole[2]) * nearness / spacing_v
+    shift_u = (epipole[..., 0] - u * epipole[..., 2]) * nearness / spacing_u
+    shift_v = (epipole[..., 1] - v * epipole[..., 2]) * nearness / spacing_v
     x, y = (u - u0) / spacing_u, (v - v0) / spacing_v
 
     # The grid is kept flat, with a border of empty cells as far as the windows reach.

@@ -12,6 +12,8 @@ from folders import ONE_WORKER
 from simipu.errors import SourceError, UsageError
 from simipu.pipelines.convert import convert
 from simipu.pipelines.sources.waymo import Waymo
+from simipu.pipelines.synthetic.waymo_v1 import as_record
+from synthetic_waymo import by_name, frames, transform
 from synthetic_world import generated
 
 SMALL = {"image_scale": 0.05, "beams": 8, "columns": 100, "truth": False}
@@ -103,6 +105,37 @@ def test_stride_returns_and_lasers(root):
     assert source.info.options == {"returns": 1, "lasers": ["TOP", "REAR"], "stride": 2}
 
 
+def test_lasers_stand_where_the_first_segment_says(root, roots):
+    path = next((roots["v1"] / "training").iterdir())
+    calibrations = by_name(frames(path)[0].context.laser_calibrations)
+    expected = {number: transform(calibrations[number].extrinsic)[:3, 3] for number in range(1, 6)}
+    found = Waymo(root).info.lidar_origins_m
+    assert list(found) == [1, 2, 3, 4, 5]
+    np.testing.assert_allclose([*found.values()], [*expected.values()], rtol=0, atol=0.0005)
+    assert len(set(found.values())) == 5
+    some = Waymo(root, lasers=("REAR", "TOP"), stride=2).info.lidar_origins_m
+    assert some == {number: found[number] for number in (1, 5)}
+
+
+def test_a_segment_without_a_whole_calibration_says_nothing_of_lasers(copy):
+    root, training, validation = copy
+
+    def place_top(path, transform):
+        segment = frames(path)
+        for frame in segment:
+            top = by_name(frame.context.laser_calibrations)[1]
+            top.extrinsic.transform[:] = transform
+        path.write_bytes(b"".join(as_record(frame.SerializeToString()) for frame in segment))
+
+    for number, path in enumerate((training, validation)):
+        place_top(path, [1, 0, 0, number, 0, 1, 0, 0.1236, 0, 0, 1, 2, 0, 0, 0, 1])
+    assert Waymo(root).info.lidar_origins_m[1] == (0.0, 0.124, 2.0)
+    place_top(training, [])
+    assert Waymo(root).info.lidar_origins_m[1] == (1.0, 0.124, 2.0)
+    place_top(validation, [])
+    assert Waymo(root).info.lidar_origins_m == {}
+
+
 def test_both_versions_make_the_same_store(roots, tmp_path):
     stores = []
     for version, root in roots.items():
@@ -110,6 +143,9 @@ def test_both_versions_make_the_same_store(roots, tmp_path):
         stores.append(simipu.open_store(tmp_path / version))
     one, two = stores
     assert len(one) == len(two) == 6
+    places = [store.attributes["source"]["lidar_origins_m"] for store in stores]
+    assert places[0] == places[1]
+    assert list(places[0]) == ["1", "2", "3", "4", "5"]
     for a, b in zip(one, two, strict=True):
         assert (a.id, a.split, a.timestamp_ns) == (b.id, b.split, b.timestamp_ns)
         assert len(a.points.columns) == 16

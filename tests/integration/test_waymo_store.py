@@ -7,10 +7,11 @@ import pytest
 
 import simipu
 from folders import ONE_WORKER
+from simipu.correspond import occlusion
 from simipu.correspond.policy import Policy
 from simipu.errors import EmptyFrameError, SourceError, UsageError
 from simipu.pipelines.convert import convert
-from simipu.pipelines.correspond import correspond_store
+from simipu.pipelines.correspond import correspond_store, frame_correspondences
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 from simipu.pipelines.sources.waymo import Waymo
 from synthetic_world import generated, truth_of
@@ -125,6 +126,37 @@ def test_synthetic_pixels_are_the_true_ones(world, tmp_path):
             assert off.max() < 0.05 * 0.2
             compared += keep.sum()
     assert compared > 500
+
+
+def test_each_lasers_points_are_judged_from_its_own_place(world, tmp_path):
+    out = tmp_path / "world.zarr"
+    policy = Policy()
+    convert(Waymo(world), out, resources=ONE_WORKER)
+    correspond_store(out, policy, resources=ONE_WORKER)
+    store = simipu.open_store(out)
+    places = store.attributes["source"]["lidar_origins_m"]
+    for frame in store:
+        laser = frame.points["laser"]
+        for camera in frame.cameras.values():
+            pairs = camera.correspondences
+            origins = np.array([[*places[str(laser[row])], 1.0] for row in pairs.row]).reshape(
+                -1, 4
+            )
+            epipoles = origins @ (camera.K @ camera.T_camera_from_lidar[:3]).T
+            expected = occlusion.visible(pairs.uv, pairs.depth, epipoles)
+            np.testing.assert_array_equal(pairs.visible, expected)
+
+    # A store of an earlier version does not say where they stand.
+    del store.attributes["source"]["lidar_origins_m"]
+    changed = 0
+    for frame in store:
+        for name, pairs in frame_correspondences(frame, policy).items():
+            camera = frame.cameras[name]
+            epipole = camera.K @ camera.T_camera_from_lidar[:3, 3]
+            expected = occlusion.visible(pairs.uv, pairs.depth, epipole)
+            np.testing.assert_array_equal(pairs.visible, expected)
+            changed += (pairs.visible != camera.correspondences.visible).sum()
+    assert changed > 20
 
 
 def test_frames_without_returns_are_left_out_and_listed(world, tmp_path, monkeypatch):

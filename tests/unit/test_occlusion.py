@@ -5,7 +5,7 @@ import pytest
 
 import raycast
 from simipu.correspond import occlusion
-from simipu.correspond.compute import correspond
+from simipu.correspond.compute import correspond, lasers_of
 from simipu.correspond.policy import Policy
 from simipu.records import Correspondences
 
@@ -55,6 +55,7 @@ def rule_point_by_point(uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray) 
     places = (uv - uv.min(axis=0)) / spacing
     cells = [tuple(int(i) for i in place / occlusion.CELL) for place in places]
     nearest: dict[tuple[int, ...], int] = {}
+    epipoles = np.broadcast_to(epipole, (len(uv), 3))
 
     def order(index: int) -> tuple[float, ...]:
         return nearness[index], uv[index, 1], uv[index, 0]
@@ -64,7 +65,7 @@ def rule_point_by_point(uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray) 
             nearest[cell] = index
 
     def score(p: int) -> float:
-        shift = (epipole[:2] - uv[p] * epipole[2]) / spacing * nearness[p]
+        shift = (epipoles[p, :2] - uv[p] * epipoles[p, 2]) / spacing * nearness[p]
         mirror = np.where(shift < 0, -1, 1)
         shift = np.abs(shift)
         reach = range(-occlusion.REACH, occlusion.REACH + 1)
@@ -142,6 +143,19 @@ def test_equals_the_rule_applied_point_by_point(seed):
     epipole = random.uniform([-200, -200, -1], [200, 200, 1])
     fast = check_against_the_rule(uv, depth, epipole)
     assert 100 < fast.sum() < 1400
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_equals_the_rule_with_an_epipole_for_each_point(seed):
+    random = np.random.default_rng(seed)
+    uv = random.uniform([-0.5, -0.5], [300, 100], size=(1500, 2)).astype(np.float32)
+    depth = np.exp(random.uniform(0, 4, size=1500)).astype(np.float32)
+    lasers = random.uniform([-200, -200, -1], [200, 200, 1], size=(3, 3))
+    fast = check_against_the_rule(uv, depth, lasers[random.integers(3, size=1500)])
+    alone = [occlusion.visible(uv, depth, laser) for laser in lasers]
+    assert all((fast != one).any() for one in alone)
+    repeated = occlusion.visible(uv, depth, np.tile(lasers[0], (1500, 1)))
+    np.testing.assert_array_equal(repeated, alone[0])
 
 
 def test_equals_the_rule_applied_point_by_point_on_a_street():
@@ -262,6 +276,56 @@ def test_nothing_is_hidden_from_a_camera_in_the_place_of_the_lidar():
     found, sees, _ = look(raycast.street(1), camera=(0.0, 0.0, 0.0))
     assert sees.all()
     assert found.visible.all()
+
+
+def test_each_laser_is_judged_from_its_own_place():
+    # One laser is where the camera is, so all of its points are seen; the other is 1 m to the
+    # right, and sees a strip of the wall that the box covers. The lidar frame is on the ground.
+    eye = np.array([1.0, 0.0, 1.6])
+    places = {7: tuple(eye), 3: (1.0, -1.0, 1.6)}
+    world = raycast.World(
+        ground=(np.array([0.0, 0.0, 1.0]), 0.0),
+        boxes=[(30, -40, -5, 31, 40, 20), (8, -1, -1, 9, 1, 1.2)],
+    )
+    sweeps = [
+        raycast.sweep(world, np.array(place), raycast.KITTI_ELEVATIONS_DEG, 0.4, half_width_deg=55)
+        for place in places.values()
+    ]
+    laser = np.repeat(np.array([*places], np.uint8), [len(points) for points in sweeps])
+    xyz = np.concatenate(sweeps)
+
+    def seen(origins: dict[int, tuple[float, ...]] | None) -> tuple[np.ndarray, np.ndarray]:
+        """Share seen of the first laser's points, and of the second's that are truly hidden."""
+        found = correspond(
+            xyz.astype(np.float32),
+            T_camera_from_lidar=raycast.camera_from_lidar(eye, 0.0),
+            K=K,
+            distortion=np.zeros(5),
+            width=1242,
+            height=375,
+            policy=Policy(),
+            lasers=None if origins is None else lasers_of(laser, origins),
+        )
+        first = laser[found.row] == 7
+        sees = world.sees(eye, xyz[found.row])
+        assert sees[first].all()
+        assert (~sees).sum() > 200
+        return found.visible[first].mean(), found.visible[~sees].mean()
+
+    first, hidden = seen(places)
+    assert first == 1.0
+    assert hidden < 0.05
+    first, _ = seen(None)
+    assert first < 1.0
+    first, hidden = seen({7: places[3], 3: places[7]})
+    assert first < 0.95
+    assert hidden == 1.0
+
+
+def test_a_laser_without_a_place_measures_from_the_origin_of_its_frame():
+    found = lasers_of(np.array([5, 2, 9, 2], np.uint8), {2: (1.0, 2.0, 3.0), 5: (4.0, 5.0, 6.0)})
+    places = found.origins_m[found.of]
+    np.testing.assert_array_equal(places, [(4, 5, 6), (1, 2, 3), (0, 0, 0), (1, 2, 3)])
 
 
 def test_a_single_point_is_visible():
