@@ -65,11 +65,14 @@ class ExactStore:
             depth=xyz[..., 2].ravel().astype(np.float32),
             visible=np.ones(HEIGHT * WIDTH, dtype=bool),
         )
+        columns = {"point": found.row, "u": found.uv[:, 0], "v": found.uv[:, 1]}
+        columns |= {"depth": found.depth, "visible": found.visible}
         camera = SimpleNamespace(
             name="front",
             height=HEIGHT,
             width=WIDTH,
             correspondences=found,
+            correspondence_column=columns.get,
             encoded=lambda: encode(xyz),
         )
         points = Points(xyz.reshape(-1, 3).astype(np.float32))

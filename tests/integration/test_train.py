@@ -21,11 +21,12 @@ from simipu.cli._errors import ReportingCommand
 from simipu.cli.train import _FLAGS, main
 from simipu.correspond.policy import Policy
 from simipu.errors import IncompleteError
+from simipu.methods.config import PRESETS
 from simipu.pipelines.convert import convert
 from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 from simipu.train.checkpoint import list_checkpoints, load_checkpoint
-from simipu.train.config import PRESETS, TrainConfig
+from simipu.train.config import TrainConfig
 from simipu.train.recipes import RECIPES
 from simipu.train.runlog import read_log
 from simipu.train.settings import read_yaml
@@ -129,7 +130,7 @@ def test_two_stores_a_run_folder_that_repeats_it_and_one_that_resumes_itself(raw
 
 def test_the_presets_are_those_of_the_trainer():
     (option,) = (option for option in main.params if option.name == "preset")
-    assert tuple(option.type.choices) == PRESETS
+    assert tuple(option.type.choices) == tuple(PRESETS)
 
 
 def test_a_store_is_trained_on(raw_store, tmp_path):

@@ -153,6 +153,8 @@ def test_it_starts_from_the_command_and_ctrl_c_ends_it(raw_store):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # A test run in the background ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
         assert process.stdout.readline().startswith("http://localhost:")
@@ -161,6 +163,7 @@ def test_it_starts_from_the_command_and_ctrl_c_ends_it(raw_store):
         _, error = process.communicate(timeout=30)
     finally:
         process.kill()
+        process.communicate()
     assert process.returncode == 0
     assert "Traceback" not in error
 
