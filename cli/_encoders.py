@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from simipu.data.config import SampleConfig
 from simipu.errors import UsageError
 from simipu.evaluate.evaluation import Subject
+from simipu.export.points import is_point_encoder, load_point_encoder, settings_of
 from simipu.export.run import read_run
 from simipu.methods.build import build_method
 from simipu.models.image import ImageEncoder
+from simipu.models.pointnet2 import PointEncoder
 from simipu.train.settings import build_config
 
 if TYPE_CHECKING:
@@ -26,15 +28,15 @@ class Encoders:
 
     Attributes:
         subject: the encoders.
-        backbone: timm's name of the image encoder.
+        backbone: timm's name of the image encoder; None of a file without one.
         sample: sizes that it was trained with; the defaults of a file.
         trained: fingerprint and selection of each store that it was trained on.
         model: settings of the networks; None of a file.
     """
 
     subject: Subject
-    backbone: str
     sample: SampleConfig
+    backbone: str | None = None
     trained: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     model: ModelConfig | None = None
 
@@ -42,7 +44,9 @@ class Encoders:
 def load_encoders(
     path: Path, name: str, checkpoint: str, weights: str, backbone: str | None
 ) -> Encoders:
-    """Load a run folder or a file of an image encoder's weights; nothing in it is run.
+    """Load a run folder, a file of an image encoder's weights, or an exported point encoder.
+
+    Nothing in it is run.
 
     Args:
         path: of the folder or file.
@@ -56,6 +60,11 @@ def load_encoders(
         SimipuError: what is there is damaged, or does not fit.
     """
     if path.is_file():
+        if is_point_encoder(path):
+            points = load_point_encoder(path)
+            # It has room for so many points of pairs.
+            sample = SampleConfig(pairs=min(SampleConfig().pairs, points.centres[0]))
+            return Encoders(subject=Subject(name=name, points=points), sample=sample)
         if backbone is None:
             raise UsageError(
                 "a file of weights does not say which network they are of",
@@ -85,7 +94,11 @@ def make_random(like: Encoders) -> Callable[[], Subject]:
 
     def make() -> Subject:
         name = "random weights"
+        if isinstance(like.subject.points, PointEncoder) and like.model is None:
+            points = PointEncoder(**settings_of(like.subject.points)).eval()
+            return Subject(name=name, points=points)
         if like.model is None:
+            assert like.backbone is not None
             return Subject(name=name, image=ImageEncoder(like.backbone).eval())
         model = replace(like.model, image_weights=None)
         method = build_method(model, pairs=like.sample.pairs).eval()

@@ -22,9 +22,10 @@ Examples, minutes on a CPU:
   simipu-eval runs/a nuscenes.zarr --split val --also ImageNet=resnet50.safetensors
   simipu-eval resnet50.safetensors raw.zarr --image-backbone resnet50 --probe depth
 
-RUN is a run folder, or a file of an image encoder's weights as timm, torchvision or mmdetection
-name them: of that only depth is measured. Without a selection, the last third of the scenes is
-measured on. The probes are fitted to what is left, unless --fit-... says otherwise.
+RUN is a run folder, or a file: an image encoder's weights as timm, torchvision or mmdetection name
+them, of which depth is measured, or a point encoder of simipu-export. Without a selection, the last
+third of the scenes is measured on. The probes are fitted to what is left, unless --fit-... says
+otherwise.
 """
 
 

@@ -66,7 +66,7 @@ TINY = 0.02
 
 WEIGHTS = (
     # Of every point.
-    -0.94,
+    -1.09,
     # Closeness, as it counts across, of the closest sample that is nearer by QUADRANT_STEP, in the
     # upper left, upper right, lower left and lower right.
     -2.04, -1.36, 1.48, 1.23,

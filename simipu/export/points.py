@@ -36,6 +36,15 @@ def settings_of(encoder: PointEncoder) -> dict[str, Any]:
     }
 
 
+def is_point_encoder(path: str | PathLike[str]) -> bool:
+    """Whether a file is what ``simipu-export --to points`` writes; its tensors are not read."""
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return bool(json.loads((file.metadata() or {})[METADATA])["target"] == "points")
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return False
+
+
 def load_point_encoder(path: str | PathLike[str]) -> PointEncoder:
     """Load what ``simipu-export --to points`` wrote; nothing in the file is run.
 

@@ -26,7 +26,7 @@ import raycast
 from simipu.pipelines.synthetic import rigs
 
 HIDDEN_COUNTS = {"KITTI, 64 beams": 14.0, "nuScenes, 32 beams": 1.0}
-LOST = 0.0185
+LOST = 0.0173  # less than the 2 % aimed at: worlds differ
 RIDGE = 1e-6
 # Slopes and banks of the open ground; those of the unit test are others.
 SLOPES_DEG = (-9.0, -6.5, -5.0, -4.0, -2.0, -1.0, 1.5, 4.0)

@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner
 
+from simipu.cli._encoders import load_encoders, make_random
 from simipu.cli.eval import main
 from simipu.cli.export import main as export
 from simipu.cli.train import main as train
@@ -143,3 +145,22 @@ def test_a_file_needs_the_name_of_its_network(trained, tmp_path):
     exit_code, _, errors = run(file, trained / "raw.zarr", "--image-backbone", "resnet18")
     assert exit_code == 1
     assert "weights.safetensors: the weights cannot be read" in errors
+
+
+def test_an_exported_point_encoder_is_that_of_its_run(trained):
+    file = trained / "points.safetensors"
+    result = CliRunner().invoke(
+        export, [str(trained / "run"), "--to", "points", "--out", str(file)]
+    )
+    assert result.exit_code == 0, result.output
+    loaded, run_s = (
+        load_encoders(path, "it", "last", "model", None) for path in (file, trained / "run")
+    )
+    assert (loaded.subject.image, loaded.subject.method) == (None, None)
+    assert loaded.sample.pairs == 24  # of the run's 8 pairs: its first level has so many centres
+    cloud = (torch.randn(1, 40, 3), torch.randn(1, 40, 1), torch.ones(1, 40, dtype=torch.bool))
+    features = [each.subject.points(*cloud, 8) for each in (loaded, run_s)]
+    assert torch.equal(*features)
+    random = make_random(loaded)().points
+    assert random(*cloud, 8).shape == features[0].shape
+    assert not torch.equal(random(*cloud, 8), features[0])
