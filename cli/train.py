@@ -66,9 +66,7 @@ _FLAGS = {
 @click.option("--epochs", type=int, help="Passes over the images; or give --steps.")
 @click.option("--batch-size", type=int, help="Images per step, of all processes together.  [8]")
 @click.option("--image-backbone", help="Name of a timm model.  [resnet50]")
-@click.option(
-    "--image-weights", type=click.Path(), help="File of weights that it begins with.  [random]"
-)
+@click.option("--image-weights", type=click.Path(), help="File of weights to begin with.")
 @click.option(
     "--preset",
     type=click.Choice(["fixed", "compat"]),
