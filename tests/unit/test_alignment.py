@@ -13,7 +13,14 @@ from simipu.pipelines.correspond import correspond_store
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 from simipu.records import Correspondences
 from simipu.viz.alignment.edges import find_edges
-from simipu.viz.alignment.estimate import BAD, GOOD, UNSURE, choose_frames, estimate_alignment
+from simipu.viz.alignment.estimate import (
+    BAD,
+    GOOD,
+    UNSURE,
+    _timing,
+    choose_frames,
+    estimate_alignment,
+)
 from simipu.viz.alignment.profiles import COLUMNS, ROWS
 from simipu.viz.alignment.rotation import image_motion
 
@@ -144,3 +151,9 @@ def test_a_few_synthetic_frames_without_evidence_are_not_called_good(tmp_path):
     found = estimate_alignment(simipu.open_store(tmp_path / "s.zarr"))
     assert all(one.verdict == UNSURE for one in found.timing.values())
     assert all(one.verdict == UNSURE for one in found.cameras.values())
+
+
+@pytest.mark.parametrize(("frames", "verdict"), [(2, UNSURE), (5, GOOD)])
+def test_many_cameras_make_up_for_no_frames(frames, verdict):
+    fits = [(0.1 + 0.001 * i, 1.0, 0.1 + 0.002 * i) for i in range(12)]
+    assert _timing(fits, frames=frames).verdict == verdict

@@ -133,9 +133,11 @@ def estimate_alignment(
     units = {name: np.array([one.profiles for one in seen[name]]) for name in names}
     turns = {name: image_motion(views[name]) for name in names}
     cameras = {name: _rotation(units[name], turns[name], views[name]) for name in names}
-    timing = {name: _timing([one.fit for one in seen[name]]) for name in names}
+    timing = {name: _timing([one.fit for one in seen[name]], frames=len(chosen)) for name in names}
     if len(names) > 1:
-        timing[ALL_CAMERAS] = _timing([one.fit for name in names for one in seen[name]])
+        timing[ALL_CAMERAS] = _timing(
+            [one.fit for name in names for one in seen[name]], frames=len(chosen)
+        )
     lidar = _lidar_rotation(units, turns, views) if len(names) > 1 else None
     return Alignment(cameras, lidar, timing, len(chosen))
 
@@ -241,7 +243,7 @@ def _judge(fit: Fit, frames: int) -> str:
     return GOOD if sure.all() and (np.abs(fit.angles) <= FLAGGED_DEG).all() else UNSURE
 
 
-def _timing(fits: list[tuple[float | None, float, float | None]]) -> Timing:
+def _timing(fits: list[tuple[float | None, float, float | None]], *, frames: int) -> Timing:
     sigmas: list[float | None] = []
     counts = []
     for side in (0, 2):
@@ -254,5 +256,6 @@ def _timing(fits: list[tuple[float | None, float, float | None]]) -> Timing:
         verdict = BAD
     else:
         sure = len(known) == len(sigmas) and all(sigma > TIME_SIGMAS for sigma in known)
-        verdict = GOOD if sure else UNSURE
+        # The cameras of a frame share its motion: many of them make up for no frames.
+        verdict = GOOD if sure and frames >= LEAST_FRAMES else UNSURE
     return Timing(sigmas=(sigmas[0], sigmas[1]), pairs=(counts[0], counts[1]), verdict=verdict)

@@ -10,12 +10,14 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from simipu.errors import UsageError
 from simipu.viz.colors import camera_color
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from simipu.records import Correspondences, FloatArray
+    from simipu.store.reader import Store
     from simipu.store.views import CameraView, FrameView
 
 MAX_PICTURE_WIDTH = 960
@@ -75,6 +77,20 @@ class LoadedFrame:
     xyz: npt.NDArray[np.float32]
     intensity: npt.NDArray[np.float32] | None
     cameras: Mapping[str, LoadedCamera]
+
+
+def check_frame(store: Store, index: int) -> None:
+    """Refuse a frame that a store does not have.
+
+    Raises:
+        UsageError: it has none of this number.
+    """
+    if not 0 <= index < len(store):
+        raise UsageError(
+            f"there is no frame {index}",
+            where=store.path,
+            fix=f"Its frames are 0 to {len(store) - 1}.",
+        )
 
 
 def load_frame(frame: FrameView) -> LoadedFrame:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from simipu.errors import UsageError
-from simipu.viz.viewer.frame import load_frame
+from simipu.viz.viewer.frame import check_frame, load_frame
 from simipu.viz.viewer.rig import overlook, place
 from simipu.viz.viewer.state import Settings, select
 
@@ -38,12 +38,7 @@ def show(store: Store, frame: int = 0) -> None:
             where="--open3d",
             fix="Run `pip install 'simipu[viz]'`, or leave --open3d out to look in a browser.",
         ) from error
-    if not 0 <= frame < len(store):
-        raise UsageError(
-            f"there is no frame {frame}",
-            where=store.path,
-            fix=f"Its frames are 0 to {len(store) - 1}.",
-        )
+    check_frame(store, frame)
     window = open3d.visualization.Visualizer()
     title = f"{store.path}  frame {frame}"
     # Without a display Open3D may draw into a window that nobody sees and nobody can close.

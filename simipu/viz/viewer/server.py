@@ -8,6 +8,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from simipu.errors import UsageError
+from simipu.viz.viewer.frame import check_frame
 
 if TYPE_CHECKING:
     from simipu.store.reader import Store
@@ -51,12 +52,7 @@ def open_viewer(store: Store, *, host: str, port: int, frame: int) -> Viewer:
             f"the viewer needs a package that is not installed ({error})",
             fix="Run `pip install 'simipu[viz]'`; pictures by `--out FILE` work without.",
         ) from error
-    if not 0 <= frame < len(store):
-        raise UsageError(
-            f"there is no frame {frame}",
-            where=store.path,
-            fix=f"Its frames are 0 to {len(store) - 1}.",
-        )
+    check_frame(store, frame)
     check_port(host, port)
     from simipu.viz.viewer.app import Viewer
 
