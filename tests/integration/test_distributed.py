@@ -80,7 +80,8 @@ def test_gradients_statistics_and_losses_are_those_of_the_joined_batch(tmp_path)
 @pytest.mark.slow
 def test_two_processes_train_as_one_and_one_writes(raw_store, tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
-    options = [*TINY, "--steps", "4", "--frames", "0:8", "--eval-frames", "8:11"]
+    # Adam makes a full step of a gradient that is nothing but rounding: small steps.
+    options = [*TINY, "--steps", "4", "--frames", "0:8", "--eval-frames", "8:11", "--lr", "1e-5"]
     processes = start([TRAIN, raw_store, "--out", two, *options])
     subprocess.run([TRAIN, raw_store, "--out", one, *options], check=True, capture_output=True)
     (out, _), (silence, nothing) = finish(processes)
@@ -92,13 +93,15 @@ def test_two_processes_train_as_one_and_one_writes(raw_store, tmp_path):
             "checkpoints", "config.yaml", "log.jsonl", "provenance.json", "simipu-run",
             "tensorboard",
         ]  # fmt: skip
-        logs.append([json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()])
+        records = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+        # A busy machine is told of.
+        logs.append([record for record in records if "warning" not in record])
     assert json.loads((two / "provenance.json").read_text())["processes"] == 2
     for ours, theirs in zip(*logs, strict=True):
         assert ours.keys() == theirs.keys()
         for name in ("loss/total", "recall/pixel_to_point_at_1", "pairs/told_apart", "lr"):
             if name in ours:
-                assert ours[name] == pytest.approx(theirs[name], rel=1e-3), name
+                assert ours[name] == pytest.approx(theirs[name], rel=1e-3), (name, logs)
     assert last_state(one)["step"] == last_state(two)["step"] == 4
 
 
