@@ -105,7 +105,7 @@ def _number(row: Row, name: str) -> str:
     spread: Spread = row.metrics[name]
     if spread.mean is None:
         return "-"
-    text = f"{column.factor * spread.mean:.{column.digits}f}"
+    text = f"{column.factor * spread.mean:z.{column.digits}f}"  # no -0.0
     if spread.deviation is not None:
         text += f" ± {column.factor * spread.deviation:.{column.digits}f}"
     return text
