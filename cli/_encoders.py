@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from simipu.data.config import SampleConfig
 from simipu.errors import UsageError
-from simipu.evaluate.evaluation import Subject
+from simipu.evaluate.evaluation import RANDOM, Subject
 from simipu.export.points import is_point_encoder, load_point_encoder, settings_of
 from simipu.export.run import read_run
 from simipu.methods.build import build_method
@@ -93,17 +93,16 @@ def make_random(like: Encoders) -> Callable[[], Subject]:
     """The networks of ``like`` with random weights."""
 
     def make() -> Subject:
-        name = "random weights"
         if isinstance(like.subject.points, PointEncoder) and like.model is None:
             points = PointEncoder(**settings_of(like.subject.points)).eval()
-            return Subject(name=name, points=points)
+            return Subject(name=RANDOM, points=points)
         if like.model is None:
             assert like.backbone is not None
-            return Subject(name=name, image=ImageEncoder(like.backbone).eval())
+            return Subject(name=RANDOM, image=ImageEncoder(like.backbone).eval())
         model = replace(like.model, image_weights=None)
         method = build_method(model, pairs=like.sample.pairs).eval()
         return Subject(
-            name=name, method=method, image=method.image_encoder, points=method.point_encoder
+            name=RANDOM, method=method, image=method.image_encoder, points=method.point_encoder
         )
 
     return make

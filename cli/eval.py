@@ -108,7 +108,7 @@ def measure(
     from simipu.cli._progress import progress_bars
     from simipu.data.config import Selection, parse_image_size
     from simipu.evaluate.division import divide, refuse_trained, trained_frames
-    from simipu.evaluate.evaluation import PROBES, Evaluator
+    from simipu.evaluate.evaluation import PROBES, RESERVED, Evaluator
     from simipu.store.reader import open_store
     from simipu.train.distributed import World, choose_device
 
@@ -118,17 +118,26 @@ def measure(
     if fit_scenes or fit_split or fit_frames:
         fitted = Selection(path=path, scenes=fit_scenes, splits=fit_split, frames=fit_frames or ":")
     division = divide(opened, measured, fitted)
-    loaded = [load_encoders(run, run.name, checkpoint, weights, image_backbone)]
-    backbone = loaded[0].backbone
+    loaded = [load_encoders(run, run.absolute().name, checkpoint, weights, image_backbone)]
+    backbone = image_backbone or loaded[0].backbone
+    names = {*RESERVED, loaded[0].subject.name}
     for each in also:
-        name, given, file = each.partition("=")
-        if not given:
+        name, _, file = each.partition("=")
+        if not (name and file):
             raise UsageError("a name is missing", where=f"--also {each}", fix="Write NAME=PATH.")
+        if name in names:
+            # Rows of one name are taken for seeds of one encoder.
+            fix = "Choose another name."
+            raise UsageError("the tables have this name already", where=f"--also {each}", fix=fix)
+        names.add(name)
         loaded.append(load_encoders(Path(file), name, checkpoint, weights, backbone))
     for one in loaded:
         if not allow_training_frames:
             refuse_trained(division, one.subject.name, trained_frames(opened, one.trained))
+    # A point encoder has room for the pairs that it was trained with.
+    pairs = [one.sample.pairs for one in loaded if one.subject.points is not None]
     sample = loaded[0].sample
+    sample = replace(sample, pairs=min(pairs, default=sample.pairs))
     if image_size is not None:
         height, width = parse_image_size(image_size)
         sample = replace(sample, height=height, width=width)

@@ -45,7 +45,7 @@ def divide(store: Store, measured: Selection, fitted: Selection | None) -> Divis
 
     Where neither selection says more than which cameras, the last third of the scenes is measured
     on; of a single scene, the last third of its frames. Where only ``measured`` does, the probes
-    are fitted to all other scenes; where there is none, to the frames at least `GAP_FRAMES` away.
+    are fitted to all other scenes; where there is none, to the frames beyond a gap of `GAP_FRAMES`.
 
     Args:
         store: the store that is measured on.
@@ -77,8 +77,8 @@ def divide(store: Store, measured: Selection, fitted: Selection | None) -> Divis
         elsewhere = ~np.isin(scene[everything.frames], scene[chosen.frames])
         how = "other scenes"
         if not elsewhere.any():
-            distance = np.abs(everything.frames[:, None] - np.unique(chosen.frames)).min(axis=1)
-            elsewhere = distance > GAP_FRAMES
+            gap = np.arange(-GAP_FRAMES, GAP_FRAMES + 1)
+            elsewhere = ~np.isin(everything.frames, np.unique(chosen.frames)[:, None] + gap)
             how = f"other frames of the same scenes, with a gap of {GAP_FRAMES}"
         rest = _some(everything, elsewhere) if elsewhere.any() else None
     shared = (

@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 PROBES = ("retrieval", "depth", "points")
 
+RANDOM, GUESS = "random weights", "guess"
+POSITION, COORDINATES = "position only", "coordinates only"
+RESERVED = (RANDOM, GUESS, POSITION, COORDINATES)
+"""Names that the tables have for what is not given."""
+
 _NEEDED = {"retrieval": "method", "depth": "image", "points": "points"}
 _STAGE = "measurements"
 
@@ -145,7 +150,7 @@ class Evaluator:
                 yield from _of_retrieval(subject.name, found)
         if found is not None:  # what is asked is the same for all
             guess = {f"recall_at_{k}": getattr(found, f"chance_at_{k}") for k in AT}
-            yield Measurement(probe="retrieval", subject="guess", setting="chance", values=guess)
+            yield Measurement(probe="retrieval", subject=GUESS, setting="chance", values=guess)
             notes += warn_of_controls(found)
 
     def _probe_depth(self, seed: int, test: Pictures, fit: Pictures) -> Iterator[Measurement]:
@@ -162,7 +167,7 @@ class Evaluator:
                     stages=self.stages,
                 )
                 yield from _of_depth(subject.name, results)
-        yield from _of_depth("position only", probe_position(fit_pixels, test_pixels, subsets))
+        yield from _of_depth(POSITION, probe_position(fit_pixels, test_pixels, subsets))
 
     def _probe_points(self, seed: int, fitted: Images) -> Iterator[Measurement]:
         fit = read_surfaces(fitted, self.sample, seed=seed)
@@ -173,7 +178,7 @@ class Evaluator:
             if subject.points is not None
         ]
         setting = f"fitted to {len(fit.valid)} clouds"
-        for name, errors in (*found, ("coordinates only", probe_coordinates(fit, test))):
+        for name, errors in (*found, (COORDINATES, probe_coordinates(fit, test))):
             yield Measurement(
                 probe="points", subject=name, setting=setting, values=errors._asdict()
             )

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 from simipu.evaluate.control import near_duplicates
 from simipu.evaluate.division import describe_frames
+from simipu.evaluate.pixels import MAX_IMAGES
+from simipu.evaluate.retrieval import MAX_IMAGES as MAX_ASKED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,10 +21,16 @@ def describe_division(division: Division) -> Iterator[str]:
     """Which images are measured on, and which are fitted to."""
     measured, fitted = division.measured, division.fitted
     yield f"Measured on {len(measured)} images, of the frames {describe_frames(measured.frames)}."
+    if len(measured) > MAX_IMAGES:
+        yield (
+            f"Of those, evenly spread: the probes {MAX_IMAGES}, retrieval "
+            f"{min(len(measured), MAX_ASKED)}."
+        )
     if fitted is None:
         return
+    most = f"at most {MAX_IMAGES} of " if len(fitted) > MAX_IMAGES else ""
     yield (
-        f"Probes are fitted to {len(fitted)} images, of the frames "
+        f"Probes are fitted to {most}{len(fitted)} images, of the frames "
         f"{describe_frames(fitted.frames)}: {division.how}."
     )
     if division.same_scenes:

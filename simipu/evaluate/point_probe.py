@@ -46,11 +46,12 @@ class SlopeErrors(NamedTuple):
 
     Attributes:
         error_deg: mean difference of the angle between normal and vertical, degrees.
-        r2: share of the variance of |n_z| that is explained; 0 for its mean.
+        r2: share of the variance of |n_z| that is explained; 0 for its mean. None where it does not
+            vary.
     """
 
     error_deg: float
-    r2: float
+    r2: float | None
 
 
 def read_surfaces(images: Images, sample: SampleConfig, *, seed: int) -> Surfaces:
@@ -123,8 +124,9 @@ def slope_errors(predicted: Tensor, true: Tensor) -> SlopeErrors:
     """Errors of (n,) predicted values of |n_z|."""
     kept = predicted.clamp(0, 1)
     angle = (kept.acos() - true.acos()).abs().rad2deg()
-    rest = (kept - true).square().sum() / (true - true.mean()).square().sum()
-    return SlopeErrors(error_deg=angle.mean().item(), r2=1 - rest.item())
+    rest = (kept - true).square().sum().item()
+    variation = (true - true.mean()).square().sum().item()
+    return SlopeErrors(angle.mean().item(), 1 - rest / variation if variation else None)
 
 
 def _probe(fit_columns: Tensor, test_columns: Tensor, fit: Surfaces, test: Surfaces) -> SlopeErrors:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from simipu.errors import SimipuError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -57,7 +59,15 @@ def fit_ridge(features: Tensor, target: Tensor, groups: Tensor) -> Ridge:
 
     Returns:
         The map, fitted to all rows.
+
+    Raises:
+        SimipuError: a feature is not finite.
     """
+    if not features.isfinite().all():
+        raise SimipuError(
+            "the features of an encoder are not finite: so are its weights, or too large",
+            fix="Choose another checkpoint, or other weights.",
+        )
     mean = features.double().mean(dim=0)
     spread = features.double().var(dim=0, correction=0).sqrt()
     # What varies by rounding only is constant; standardised it would be noise.

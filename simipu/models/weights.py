@@ -36,7 +36,8 @@ def load_weights(backbone: nn.Module, name: str, path: str | PathLike[str]) -> N
             the network does not know.
     """
     try:
-        given = load_state_dict(str(path))  # with weights_only: nothing in the file is run
+        # Whatever timm's default: nothing in the file is run.
+        given = load_state_dict(str(path), weights_only=True)
     except Exception as error:  # timm, torch and safetensors raise many kinds
         raise SimipuError(
             f"the weights cannot be read: {error}",

@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 from click.testing import CliRunner
+from safetensors.torch import save_file
 
 from simipu.cli._encoders import load_encoders, make_random
 from simipu.cli.eval import main
@@ -107,6 +109,26 @@ def test_exported_weights_have_the_numbers_of_their_run(trained, tmp_path, targe
     assert own == by_subject["run"] != by_subject["random weights"]
 
 
+def test_a_file_of_another_network_stands_beside_a_run(trained, tmp_path):
+    file = tmp_path / "other.safetensors"
+    save_file(timm.create_model("test_resnet").state_dict(), file)
+    common = (trained / "raw.zarr", "--frames", "8:11", "--json", *QUICK)
+    # The run's networks have room for fewer pairs than is usual.
+    for first, second, probe in (("run", "file", "depth"), ("file", "run", "retrieval")):
+        paths = {"run": trained / "run", "file": file}
+        exit_code, text, errors = run(
+            paths[first], *common, "--also", f"second={paths[second]}", "--probe", probe,
+            "--image-backbone", "test_resnet", "--image-size", "32x64",
+        )  # fmt: skip
+        assert exit_code == 0, errors
+        found = json.loads(text)
+        assert found["sample"]["pairs"] == 8
+        assert "second" in {row["subject"] for row in found["results"]}
+    exit_code, _, errors = run(trained / "run", *common, "--also", f"second={file}")
+    assert exit_code == 1
+    assert "these are no weights of 'resnet18'" in errors
+
+
 def test_the_average_and_the_form_are_chosen(trained):
     arguments = (trained / "run", trained / "raw.zarr", "--frames", "8:11", *QUICK)
     arguments += ("--probe", "retrieval", "--markdown")
@@ -125,6 +147,9 @@ def test_the_average_and_the_form_are_chosen(trained):
         (("--scenes", "nowhere"), "there is no scene 'nowhere'"),
         (("--frames", "0:99"), "go beyond the end"),
         (("--frames", "8:11", "--also", "name"), "a name is missing"),
+        (("--frames", "8:11", "--also", "name="), "a name is missing"),
+        (("--frames", "8:11", "--also", "run=/nowhere"), "the tables have this name already"),
+        (("--frames", "8:11", "--also", "guess=/nowhere"), "the tables have this name already"),
         (("--frames", "8:11", "--also", "a=/nowhere"), "not the folder of a run"),
         (("--frames", "8:11", "--fit-frames", "7:9"), "both measured on and fitted to"),
         (("--frames", "8:11", "--image-size", "30x64"), "not a multiple of 32"),

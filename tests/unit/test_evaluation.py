@@ -1,6 +1,7 @@
 """The evaluation itself: encoders that know all, nothing, or the position only, are told apart."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from simipu.data.config import SampleConfig, Selection
 from simipu.data.selection import select_images
 from simipu.errors import StoreError, UsageError
 from simipu.evaluate.control import find_control, near_duplicates
+from simipu.evaluate.depth_probe import probe_depth
 from simipu.evaluate.division import (
     describe_frames,
     divide,
@@ -21,7 +23,9 @@ from simipu.evaluate.division import (
     trained_frames,
 )
 from simipu.evaluate.evaluation import Evaluator, Subject
+from simipu.evaluate.notes import describe_division
 from simipu.evaluate.pictures import read_picture
+from simipu.evaluate.pixels import draw_pixels, read_pictures
 from simipu.evaluate.table import as_json, as_markdown, as_text
 from simipu.models.image import sample_features
 
@@ -298,6 +302,16 @@ def test_training_frames_are_refused():
     refuse_trained(division, "mine", trained_frames(store, [("other", {})]))
 
 
+def test_images_that_are_left_out_are_told():
+    store = ExactStore(frames=900)
+    division = divide(store, Selection(path="", frames="0:300"), None)
+    measured, most, fitted, *rest = describe_division(division)
+    assert measured.startswith("Measured on 300 images")
+    assert most == "Of those, evenly spread: the probes 200, retrieval 256."
+    assert fitted.startswith("Probes are fitted to at most 200 of 600 images")
+    assert rest == []
+
+
 def test_ranges_of_frames():
     assert describe_frames(np.array([5, 0, 1, 1, 2, 9])) == "0:3, 5:6, 9:10"
     assert describe_frames(np.arange(0, 20, 2)).endswith("(10 ranges)")
@@ -315,3 +329,25 @@ def test_frames_without_points_are_an_error(monkeypatch):
     monkeypatch.setattr(ExactStore, "__getitem__", hidden)
     with pytest.raises(StoreError, match="no image of the selected frames has a visible point"):
         evaluated(store, Oracle)
+
+
+class Faded(Oracle):
+    """Its batch norm has statistics with which nothing is left."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(1)
+        self.norm.running_var.fill_(1e30)
+
+    def see(self, images):
+        return self.norm(super().see(images))
+
+
+@pytest.mark.parametrize("kind", [Oracle, Faded])
+def test_depth_is_that_of_the_other_images_and_batch_norm_is_measured_anew(kind):
+    images = select_images(ExactStore(frames=6), Selection(path=""))
+    fit = draw_pixels(read_pictures(images, SIZE), seed=0)
+    test = replace(fit, depth_m=2 * fit.depth_m)
+    everything = [np.arange(6)]
+    errors = probe_depth(kind().eval(), fit, test, everything, device=CPU)[0].errors
+    assert errors.abs_rel == pytest.approx(0.5, abs=0.02)

@@ -7,12 +7,23 @@ import pytest
 import torch
 from torch import nn
 
+import exact_store
+from exact_store import ExactStore
+from simipu.data.config import SampleConfig, Selection
 from simipu.data.dataset import Cloud
+from simipu.data.selection import select_images
+from simipu.errors import SimipuError
 from simipu.evaluate.calibrate import calibrate
 from simipu.evaluate.depth_probe import depth_errors, draw_subsets
 from simipu.evaluate.normals import uprightness
 from simipu.evaluate.pixels import CELL_PX, PIXELS, Pictures, draw_pixels
-from simipu.evaluate.point_probe import Surfaces, probe_coordinates, probe_points, slope_errors
+from simipu.evaluate.point_probe import (
+    Surfaces,
+    probe_coordinates,
+    probe_points,
+    read_surfaces,
+    slope_errors,
+)
 from simipu.evaluate.ridge import STRENGTHS, fit_ridge, polynomial
 
 CPU = torch.device("cpu")
@@ -67,6 +78,14 @@ def test_a_constant_feature_has_no_weight():
     moved = x.clone()
     moved[:, 1] = -7
     assert torch.equal(found.predict(moved), found.predict(x))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_features_that_are_not_finite_are_an_error(value):
+    x = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    x[7, 1] = value
+    with pytest.raises(SimipuError, match="features of an encoder are not finite"):
+        fit_ridge(x, torch.arange(50.0), torch.arange(50))
 
 
 def test_polynomials_have_all_monomials():
@@ -151,6 +170,22 @@ def test_the_slope_of_a_line_and_of_lonely_points_is_not_known():
     assert not uprightness(sparse[:5], sparse[:5])[1].any()
 
 
+def test_surfaces_are_those_of_the_points_of_the_pairs():
+    sample = SampleConfig(height=32, width=64, pairs=40, points=80, cell_px=4)
+    images = select_images(ExactStore(frames=3), Selection(path="", frames="1:3"))
+    found = read_surfaces(images, sample, seed=0)
+    assert found.valid.shape == (2, 40)
+    assert 10 < found.valid.sum() < 80
+    assert found.uprightness[found.valid].min() < 0.99  # at the edges of blocks
+    for row, frame in enumerate((1, 2)):
+        whole = exact_store.wall(frame).reshape(-1, 3)
+        for place in torch.nonzero(found.valid[row])[:, 0].tolist():
+            point = found.cloud.xyz[row, place].numpy()
+            near = whole[np.argsort(np.linalg.norm(whole - point, axis=1))[:24]]
+            normal = np.linalg.svd(near - near.mean(axis=0))[2][2]
+            assert found.uprightness[row, place] == pytest.approx(abs(normal[2]), abs=1e-3)
+
+
 class Knowing(nn.Module):
     """The third coordinate is the answer."""
 
@@ -190,3 +225,4 @@ def test_errors_of_slopes_by_hand():
     assert found.error_deg == pytest.approx(60 / 3)  # the first two are cut to what there is
     assert found.r2 == pytest.approx(1 - 0.25 / 0.5)
     assert slope_errors(torch.full_like(true, 0.5), true).r2 == pytest.approx(0)
+    assert slope_errors(true[:1], true[:1]).r2 is None  # of what does not vary
