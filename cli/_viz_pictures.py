@@ -44,10 +44,11 @@ def draw_picture(
         from simipu.viz.sheet import draw_sheet
 
         return save(draw_sheet(frame, cameras, **options), out)
+    from simipu.viz.marks import JPEG, JPEG_SUFFIXES
     from simipu.viz.overlay import draw_overlay
 
     picture = draw_overlay(cameras[0], frame, scale=scale, **options)
-    picture.save(out)
+    picture.save(out, **(JPEG if out.suffix.lower() in JPEG_SUFFIXES else {}))
     return f"{picture.width} x {picture.height}"
 
 

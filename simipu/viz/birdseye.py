@@ -19,6 +19,7 @@ from simipu.viz.figure import (
     hex_of,
     label_axes,
     new_figure,
+    tick_label,
     write_head,
 )
 from simipu.viz.paint import Paint, shown_frame, shown_points
@@ -135,7 +136,7 @@ def _prepare_axes(axes: Axes, lidar_xy: FloatArray, reach: float, name: str) -> 
     axes.set_aspect("equal")
     axes.set_xlim(x - reach, x + reach)
     axes.set_ylim(y - reach, y + reach)
-    axes.xaxis.set_major_formatter(lambda value, _: f"{0.0 - value:g}")  # y grows to the left
+    axes.xaxis.set_major_formatter(lambda value, _: tick_label(0.0 - value))  # y grows to the left
     label_axes(axes, f"y, {name} frame (m)", f"x, {name} frame (m)")
     for number in range(1, RINGS + 1):
         radius = reach * number / RINGS

@@ -25,6 +25,8 @@ VIRIDIS = np.array(
         (39, 173, 129), (92, 200, 99), (170, 220, 50), (253, 231, 37),
     ]
 )  # fmt: skip
+NOT_DARK = VIRIDIS[2:]
+"""Without the end that is lost on dark asphalt, where low points and faint ones are."""
 # Okabe and Ito's palette without black and the yellow that white paper swallows.
 CAMERA_COLORS = (
     (230, 159, 0), (86, 180, 233), (0, 158, 115), (213, 94, 0), (0, 114, 178), (204, 121, 167),
@@ -123,7 +125,7 @@ def spread(label: str, values: npt.NDArray[Any], *, whole: bool = False) -> Scal
         low, high = np.percentile(finite, (out, 100.0 - out)).tolist()
         if high - low <= 1e-9 * max(abs(low), abs(high), 1.0):  # one value alone
             low, high = low - 0.5, high + 0.5
-    return Scale(label=label, low=low, high=high, ticks=round_ticks(low, high), anchors=VIRIDIS)
+    return Scale(label=label, low=low, high=high, ticks=round_ticks(low, high), anchors=NOT_DARK)
 
 
 def round_ticks(low: float, high: float) -> tuple[float, ...]:

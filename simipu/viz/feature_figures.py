@@ -91,8 +91,8 @@ def draw_similarity(image: ImagePoints, features: Features, query: Query, *, hea
     if query.kind == "point":
         others[query.point] = -np.inf
     best_point = int(others.argmax())
-    pixel_scale = spread(f"cosine of a pixel and the {query.kind}", to_pixels.ravel())
-    point_scale = spread(f"cosine of a point and the {query.kind}", to_points)
+    pixel_scale = spread(f"pixels: cosine to the {query.kind} asked for", to_pixels.ravel())
+    point_scale = spread(f"points: cosine to the {query.kind} asked for", to_points)
     colors = point_scale.colors(to_points)
 
     page = _Page(image, rows=2, bars=True)
@@ -132,7 +132,7 @@ def draw_principal(
         head: the head line.
     """
     page = _Page(image, rows=len(named), columns=2, bars=False)
-    write_head(page.figure, head)
+    write_head(page.figure, f"{head}   principal components as red, green, blue")
     for row, (name, features) in enumerate(named):
         pixels, points = principal_colors(features)
         left = page.image_axes(row, f"image encoder, {name}")

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from simipu.viz.colors import HIDDEN_COLOR
+from simipu.viz.marks import JPEG, JPEG_SUFFIXES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,7 +54,10 @@ def save(figure: Figure, path: Path) -> str:
     kind = path.suffix.lower()
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(kind)
     with mpl.rc_context({"svg.hashsalt": "simipu", "pdf.fonttype": 42}):
-        figure.savefig(path, dpi=PRINT_DPI if undated else DPI, metadata=undated)
+        if undated:
+            figure.savefig(path, dpi=PRINT_DPI, metadata=undated)
+        else:
+            figure.savefig(path, dpi=DPI, pil_kwargs=JPEG if kind in JPEG_SUFFIXES else {})
     width, height = figure.get_size_inches()
     if undated:
         return f"{width:.1f} x {height:.1f} in"
@@ -132,7 +136,7 @@ def draw_bar(figure: Figure, place: tuple[float, float, float, float], scale: Sc
     axes = figure.add_axes((left, bottom, width, height))
     axes.imshow(scale.bar(256)[None], aspect="auto", extent=(0.0, 1.0, 0.0, 1.0))
     axes.set_yticks([])
-    axes.set_xticks(scale.position(scale.ticks), [f"{tick:g}" for tick in scale.ticks])
+    axes.set_xticks(scale.position(scale.ticks), [tick_label(tick) for tick in scale.ticks])
     axes.tick_params(labelsize=TEXT_PT, length=2.5, width=0.6, colors=INK)
     axes.set_title(scale.label, fontsize=TEXT_PT, color=INK, pad=3, loc="left")
     for side in axes.spines.values():
@@ -165,6 +169,11 @@ def draw_key(
         handletextpad=0.2,
         columnspacing=1.2,
     )
+
+
+def tick_label(value: float) -> str:
+    """A number as matplotlib writes it beside its axes."""
+    return f"{value:g}".replace("-", "\N{MINUS SIGN}")
 
 
 def hex_of(color: Sequence[int]) -> str:

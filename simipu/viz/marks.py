@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 DISC_RADIUS_PX = 0.95
 CROSS_REACH_PX = 1.8
 HIDDEN_EDGE = (20, 0, 12)
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+JPEG: dict[str, Any] = {"quality": 92, "subsampling": 0}
+"""Of pictures as JPEG: at half the resolution of colour small marks would change theirs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

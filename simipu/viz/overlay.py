@@ -33,6 +33,8 @@ PANEL_COLOR = (24, 26, 30)
 TEXT_COLOR = (235, 235, 235)
 
 MIN_WIDTH = 720
+USUAL_WIDTH_PX = 1242
+"""Marks are enlarged in wider images, which are looked at as small as others."""
 SUPERSAMPLING = 3
 CROSS_STROKE_PX = 0.75
 
@@ -95,15 +97,16 @@ def _draw_points(
 ) -> Image.Image:
     """Draw all marks on a transparent layer, enlarged and then reduced to smooth their edges."""
     zoom = scale * SUPERSAMPLING
+    mark_zoom = zoom * max(size[0] / scale / USUAL_WIDTH_PX, 1.0)
     layer = Image.new("RGBA", (size[0] * SUPERSAMPLING, size[1] * SUPERSAMPLING))
     draw = ImageDraw.Draw(layer)
     # Integers are pixel centres, but drawing counts from the corner of the image.
     if show_hidden:
         for x, y in ((marks.hidden_uv + 0.5) * zoom).tolist():
-            _draw_cross(draw, x, y, zoom)
+            _draw_cross(draw, x, y, mark_zoom)
     center = (marks.uv + 0.5) * zoom
     for (x, y), color in zip(center.tolist(), marks.colors.tolist(), strict=True):
-        draw.circle((x, y), DISC_RADIUS_PX * zoom, fill=tuple(color))
+        draw.circle((x, y), DISC_RADIUS_PX * mark_zoom, fill=tuple(color))
     return layer.reduce(SUPERSAMPLING)
 
 

@@ -68,6 +68,8 @@ def test_a_browser_opens_it(page_file):
         for i in range(links.count()):
             links.nth(i).click()
             assert page.evaluate("document.querySelector(location.hash) !== null")
+        page.set_viewport_size({"width": 400, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == 400
         browser.close()
     assert said == []
     assert [url for url in loaded if not url.startswith(("file:", "data:"))] == []

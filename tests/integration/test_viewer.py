@@ -177,6 +177,30 @@ def test_a_port_in_use_is_not_silently_another():
             check_port("localhost", port)
 
 
+@pytest.mark.parametrize("display", ["", ":{}", "localhost:{}.0", "nonsense"])
+def test_a_display_that_does_not_answer_is_none(display, monkeypatch):
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.setenv("DISPLAY", display.format(59_000))
+    assert not open3d_window._has_display()
+
+
+def test_a_display_that_answers_is_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("WAYLAND_DISPLAY", "w")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with socket.socket(socket.AF_UNIX) as display:
+        display.bind(str(tmp_path / "w"))
+        assert not open3d_window._has_display()
+        display.listen()
+        assert open3d_window._has_display()
+    monkeypatch.delenv("WAYLAND_DISPLAY")
+    with socket.socket() as forwarded:
+        forwarded.bind(("127.0.0.1", 6000 + 59_001))
+        forwarded.listen()
+        monkeypatch.setenv("DISPLAY", "localhost:59001.0")
+        assert open3d_window._has_display()
+
+
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 def test_a_host_that_is_not_this_machine_is_refused(host):
     with pytest.raises(UsageError, match="of this machine, such as localhost"):

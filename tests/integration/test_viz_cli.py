@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import pytest
 import torch
 from click.testing import CliRunner
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 
 from simipu import open_store
 from simipu.cli.viz import main
@@ -120,6 +120,14 @@ def test_every_picture_is_written_in_every_format(raw_store, tmp_path, options, 
             picture.load()
             assert picture.format == {".png": "PNG", ".jpg": "JPEG"}[suffix]
             assert min(picture.size) > 100
+
+
+def test_a_jpeg_keeps_the_colours_of_small_marks(raw_store, tmp_path):
+    for options in ([], ["--camera", "all"]):
+        out = tmp_path / "picture.jpg"
+        assert viz(raw_store, *options, "--out", out).exit_code == 0
+        with Image.open(out) as picture:
+            assert JpegImagePlugin.get_sampling(picture) == 0  # 4:4:4
 
 
 def test_from_above_are_all_cameras_or_the_one_that_was_named(raw_store, tmp_path):

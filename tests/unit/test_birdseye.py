@@ -93,6 +93,15 @@ def test_points_are_drawn_in_the_ego_frame_or_said_to_be_in_the_lidars():
     assert "lidar frame" in axes.get_xlabel()
 
 
+def test_numbers_to_the_right_have_the_sign_of_y():
+    figure = birdseye(frame_of(camera(), xyz=[(10, 0, 0)]))
+    axes = figure.axes[0]
+    figure.draw_without_rendering()
+    labels = [(text.get_position()[0], text.get_text()) for text in axes.get_xticklabels()]
+    assert (10.0, "\N{MINUS SIGN}10") in labels
+    assert (-10.0, "10") in labels
+
+
 def test_range_rings_are_named_by_their_radius():
     axes = birdseye(frame_of(camera(), xyz=[(33, 0, 0)])).axes[0]
     rings = sorted(p.radius for p in axes.patches if hasattr(p, "radius"))

@@ -52,6 +52,15 @@ def test_a_point_is_drawn_where_its_pixel_has_its_centre(scale, u, v):
     assert (center_u, center_v) == pytest.approx((u, v), abs=0.15)
 
 
+def test_marks_keep_their_share_of_a_wide_image():
+    def area(width):
+        drawn = pixels(draw([(300, 20)], [10.0], [True], size=(width, 60), scale=2), 120)
+        return (np.abs(drawn - drawn[0, 0]).sum(axis=-1) > 60).sum()
+
+    assert area(800) == area(1242)
+    assert area(2484) == pytest.approx(4 * area(1242), rel=0.25)
+
+
 def test_a_point_has_the_colour_of_its_depth():
     scale = 3
     drawn = pixels(draw([(300, 20), (500, 30)], [5.0, 60.0], [True, True], scale=scale), 60 * scale)

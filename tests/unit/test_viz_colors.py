@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from simipu.viz.colors import DEPTH, NO_VALUE_COLOR, VIRIDIS, round_ticks, spread
+from simipu.viz.colors import DEPTH, NO_VALUE_COLOR, NOT_DARK, round_ticks, spread
+from simipu.viz.marks import tone_down
 
 
 def test_a_scale_reaches_from_dark_to_light_over_most_values():
@@ -11,9 +13,16 @@ def test_a_scale_reaches_from_dark_to_light_over_most_values():
     scale = spread("height (m)", values)
     assert scale.low == pytest.approx(np.percentile(values, 2))
     assert scale.high < 101
-    assert scale.colors([scale.low, scale.high]).tolist() == VIRIDIS[[0, -1]].tolist()
-    assert scale.colors([-1e9, 1e9]).tolist() == VIRIDIS[[0, -1]].tolist()
+    assert scale.colors([scale.low, scale.high]).tolist() == NOT_DARK[[0, -1]].tolist()
+    assert scale.colors([-1e9, 1e9]).tolist() == NOT_DARK[[0, -1]].tolist()
     assert spread("", values, whole=True).high == 1e6
+
+
+def test_low_values_stand_out_from_asphalt():
+    asphalt = np.asarray(tone_down(Image.new("RGB", (1, 1), (70, 70, 72))))[0, 0]
+    low = spread("", np.arange(10.0)).colors([-1.0])[0]
+    lightness = np.stack([low, asphalt]) @ (0.2126, 0.7152, 0.0722)
+    assert lightness[0] > lightness[1] + 20
 
 
 def test_missing_values_are_grey():

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from simipu.viz.colors import DEPTH_RANGE_M
 from simipu.viz.report.charts import bars
 from simipu.viz.report.gather import DEPTH_EDGES_M
 from simipu.viz.report.style import STYLE
-from simipu.viz.report.warnings import describe, find_warnings
+from simipu.viz.report.warnings import describe, find_warnings, with_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -63,7 +64,8 @@ def _overview(store: Store) -> str:
     source, counts = store.attributes["source"], store.attributes["counts"]
     entry = store.attributes["correspondence"]
     rows = [
-        ("Frames", f"{len(store):,} in {len(store.scenes):,} scenes"),
+        ("Frames", f"{len(store):,}"),
+        ("Scenes", f"{len(store.scenes):,}"),
         ("Cameras", ", ".join(store.cameras)),
         ("Points", f"{counts['points']:,} with {', '.join(store.point_columns)}"),
         ("Images", f"{counts['images']:,}"),
@@ -72,9 +74,9 @@ def _overview(store: Store) -> str:
         ("Fingerprint", store.fingerprint[:16]),
     ]
     if entry is not None and entry["pairs"]:
-        rows.insert(5, ("Visible", f"{entry['visible'] / entry['pairs']:.1%} of the pairs"))
+        rows.insert(6, ("Visible", f"{entry['visible'] / entry['pairs']:.1%} of the pairs"))
         policy = ", ".join(f"{key} {value}" for key, value in entry["policy"].items())
-        rows.insert(6, ("Policy", policy))
+        rows.insert(7, ("Policy", policy))
     rows += [("Note", str(note)) for note in source["notes"]]
     body = "".join(f"<dt>{escape(key)}</dt><dd>{escape(value)}</dd>" for key, value in rows)
     return f"<dl>{body}</dl>"
@@ -103,7 +105,7 @@ def _alignment(numbers: Numbers) -> str:
             ""
             if found.shift_px is None or found.shift_sigma_px is None
             else ", ".join(
-                f"{value:+.1f} \N{PLUS-MINUS SIGN} {sigma:.1f}"
+                with_error(value, sigma, 1)
                 for value, sigma in zip(found.shift_px, found.shift_sigma_px, strict=True)
             )
         )
@@ -122,10 +124,10 @@ def _alignment(numbers: Numbers) -> str:
         "than the one after (\N{GREEK SMALL LETTER SIGMA})", "Comparisons", "Timing",
     )  # fmt: skip
     return (
-        f"<p>From {alignment.frames:,} frames. Depth edges of the LiDAR are compared with edges of "
-        "the images: the rotation is the one under which they agree best, as it has to be applied "
-        "to the camera's frame (x right, y down, z forward) to mend the calibration. Standard "
-        "errors leave out what is common to all frames.</p>"
+        f"<p>Frames used: {alignment.frames:,}. Depth edges of the LiDAR are compared with edges "
+        "of the images: the rotation is the one under which they agree best, as it has to be "
+        "applied to the camera's frame (x right, y down, z forward) to mend the calibration. "
+        "Standard errors leave out what is common to all frames.</p>"
         + _table(head, rows)
         + _table(time_head, times)
     )
@@ -204,7 +206,8 @@ def _samples(numbers: Numbers) -> str:
             f'alt="{escape("Visible points over the image of " + caption)}">'
         )
         figures.append(_figure(image, caption))
-    lead = "<p>Visible points over their images, near light and far dark.</p>"
+    near, far = DEPTH_RANGE_M
+    lead = f"<p>Visible points over their images, light at {near:g} m, dark at {far:g} m.</p>"
     return lead + f'<div class="samples">{"".join(figures)}</div>' if figures else "<p>None.</p>"
 
 

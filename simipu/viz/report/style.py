@@ -12,7 +12,7 @@ h1 { font-size: 24px; margin: 24px 0 8px; overflow-wrap: anywhere }
 h2 { font-size: 18px; margin: 32px 0 10px; padding-bottom: 4px;
   border-bottom: 1px solid var(--line) }
 a { color: var(--link) }
-nav a { margin-right: 16px }
+nav { display: flex; flex-wrap: wrap; gap: 4px 16px }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 16px; margin: 0 }
 dt { color: var(--dim) }
 dd { margin: 0; overflow-wrap: anywhere }
@@ -26,10 +26,11 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: 4px 14px 4px 0; text-align: left; border-bottom: 1px solid var(--line) }
 thead th { color: var(--dim); font-weight: 600; vertical-align: bottom }
 tbody th { font-weight: 600 }
+tbody th, td { white-space: nowrap }
 figure { margin: 0 }
 figcaption { color: var(--dim); font-size: 13px; overflow-wrap: anywhere }
 .charts, .samples { display: grid; gap: 20px;
-  grid-template-columns: repeat(auto-fill, minmax(320px, 1fr)) }
+  grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)) }
 img { width: 100%; height: auto; display: block }
 .chart { width: 100%; height: auto; font-size: 12px }
 .chart text { fill: var(--dim) }

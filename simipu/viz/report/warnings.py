@@ -80,9 +80,15 @@ def _of_alignment(numbers: Numbers) -> Iterator[Finding]:
 def describe(rotation: Rotation) -> str:
     """The angles with their standard errors, in degrees."""
     return ", ".join(
-        f"{angle:+.2f} \N{PLUS-MINUS SIGN} {sigma:.2f}\N{DEGREE SIGN}"
+        with_error(angle, sigma, 2) + "\N{DEGREE SIGN}"
         for angle, sigma in zip(rotation.angles_deg, rotation.sigma_deg, strict=True)
     )
+
+
+def with_error(value: float, sigma: float, digits: int) -> str:
+    """A value with its standard error; a question mark where too few frames tell none."""
+    error = f"{sigma:.{digits}f}" if np.isfinite(sigma) else "?"
+    return f"{value:+.{digits}f} \N{PLUS-MINUS SIGN} {error}"
 
 
 def _of_camera(store: Store, name: str, camera: CameraNumbers) -> Iterator[Finding]:

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from simipu.viz.viewer.state import Shown
 
 DISC = np.indices((3, 3)).reshape(2, -1).T - 1
-CROSS = np.array([(0, 0), (-1, -1), (1, 1), (-1, 1), (1, -1)])
+CROSS = np.array(
+    [(d + thick, d * way) for d in range(-2, 3) for way in (1, -1) for thick in (0, 1)]
+)
+"""Two pixels thick, as the page shows pictures at about half their size."""
 MARK_RADIUS_PX = 9.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ BACKGROUND = (0.08, 0.08, 0.08)
 FRUSTUM_DEPTH_M = 2.0
 POINT_SIZE_PX = 2.0
 ZOOM = 0.15
+ANSWER_S = 3.0
 
 
 def show(store: Store, frame: int = 0) -> None:
@@ -77,8 +79,31 @@ def geometries(open3d: Any, frame: LoadedFrame, settings: Settings) -> list[Any]
 
 
 def _has_display() -> bool:
-    named = any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY"))
-    return named or sys.platform != "linux"
+    """Whether a display answers: a name may be left over from a forwarding that has ended."""
+    if sys.platform != "linux":
+        return True
+    if name := os.environ.get("WAYLAND_DISPLAY"):
+        return _answers(os.path.join(os.environ.get("XDG_RUNTIME_DIR", ""), name))
+    # [HOST]:NUMBER[.SCREEN]; see the section "display names" of X(7)
+    host, _, number = os.environ.get("DISPLAY", "").rpartition(":")
+    number = number.partition(".")[0]
+    if not number.isdecimal():
+        return False
+    if host in ("", "unix"):
+        path = f"/tmp/.X11-unix/X{number}"
+        return _answers(path) or _answers(f"\0{path}")
+    return _answers((host, 6000 + int(number)))
+
+
+def _answers(address: str | tuple[str, int]) -> bool:
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    with socket.socket(family) as trial:
+        trial.settimeout(ANSWER_S)
+        try:
+            trial.connect(address)
+        except OSError:
+            return False
+    return True
 
 
 def _arrange(window: Any, frame: LoadedFrame) -> None:
