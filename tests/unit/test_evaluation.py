@@ -337,7 +337,7 @@ class Faded(Oracle):
     def __init__(self):
         super().__init__()
         self.norm = nn.BatchNorm2d(1)
-        self.norm.running_var.fill_(1e30)
+        self.norm.running_mean.fill_(1e9)  # all digits go with it
 
     def see(self, images):
         return self.norm(super().see(images))
@@ -350,4 +350,4 @@ def test_depth_is_that_of_the_other_images_and_batch_norm_is_measured_anew(kind)
     test = replace(fit, depth_m=2 * fit.depth_m)
     everything = [np.arange(6)]
     errors = probe_depth(kind().eval(), fit, test, everything, device=CPU)[0].errors
-    assert errors.abs_rel == pytest.approx(0.5, abs=0.02)
+    assert errors.abs_rel == pytest.approx(0.5, abs=1e-3)
