@@ -53,8 +53,21 @@ class ExactStore:
     def table(self, name: str) -> np.ndarray:
         if name == "frames/scene":
             return np.arange(self.frames) // self.scene_length
+        if name == "lidar/start":
+            return np.arange(self.frames) * HEIGHT * WIDTH
         assert name == "camera/valid"
         return np.ones((self.frames, 1), dtype=np.uint8)
+
+    @property
+    def point_columns(self) -> tuple[str, ...]:
+        return Points.columns
+
+    def array(self, path: str) -> SimpleNamespace:
+        def read(start: int, stop: int) -> np.ndarray:
+            frame, first = divmod(start, HEIGHT * WIDTH)
+            return self[frame].points[path[-1]][first : first + stop - start]
+
+        return SimpleNamespace(read=read)
 
     def __getitem__(self, frame: int) -> SimpleNamespace:
         xyz = wall(0 if self.equal else frame)

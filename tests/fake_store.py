@@ -68,9 +68,18 @@ class FakeStore:
             for number, start in enumerate(range(0, self.frames, self.scene_length))
         )
 
+    @property
+    def point_columns(self) -> tuple[str, ...]:
+        return ("x", "y", "z", "intensity") if self.intensity else ("x", "y", "z")
+
+    def array(self, path: str) -> FakeColumn:
+        return FakeColumn(self, path.removeprefix("lidar/points/"))
+
     def table(self, name: str) -> np.ndarray:
         if name == "frames/scene":
             return np.arange(self.frames) // self.scene_length
+        if name == "lidar/start":
+            return np.arange(self.frames) * self.points * len(self.sizes)
         assert name == "camera/valid"
         valid = np.ones((self.frames, len(self.sizes)), dtype=np.uint8)
         for frame, camera in self.missing:
@@ -96,19 +105,28 @@ class FakeStore:
             cameras[name] = FakeCamera(
                 name, height, width, found, self.encoded_size or (height, width)
             )
-        cloud = FakeCloud(np.concatenate(xyz), self.intensity, self.telling)
+        cloud = FakeCloud(np.concatenate(xyz), self.point_columns, self.telling)
         return SimpleNamespace(index=index, points=cloud, cameras=cameras)
+
+
+@dataclass
+class FakeColumn:
+    """A column of the points of all frames, of which rows of one frame can be read."""
+
+    store: FakeStore
+    name: str
+
+    def read(self, start: int, stop: int) -> np.ndarray:
+        starts = self.store.table("lidar/start")
+        frame = int(np.searchsorted(starts, start, side="right")) - 1
+        return self.store[frame].points[self.name][start - starts[frame] : stop - starts[frame]]
 
 
 @dataclass
 class FakeCloud:
     xyz: np.ndarray
-    has_intensity: bool
+    columns: tuple[str, ...]
     telling: bool
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return ("x", "y", "z", "intensity") if self.has_intensity else ("x", "y", "z")
 
     def __getitem__(self, column: str) -> np.ndarray:
         if column == "intensity":

@@ -14,8 +14,9 @@ from torch.utils.data import default_collate
 
 from fake_store import FakeStore
 from simipu.data.config import SampleConfig, Selection
-from simipu.data.dataset import Cloud, PairDataset, Sample
+from simipu.data.dataset import PairDataset
 from simipu.data.photometric import prepare_images
+from simipu.data.sample import Cloud, Sample
 from simipu.data.selection import select_images
 from simipu.methods.build import build_method
 from simipu.methods.config import ModelConfig

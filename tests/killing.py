@@ -35,7 +35,7 @@ def train(store, out: Path, options, *, kills, delay_s: float = 0.0):
     log = out / "log.jsonl"
     for records in kills:
         process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 240
         while not (log.exists() and log.read_text().count("\n") >= records):
             assert process.poll() is None, process.communicate()[1].decode()
             assert time.monotonic() < deadline

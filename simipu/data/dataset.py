@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from simipu.data.augment import (
@@ -21,91 +20,21 @@ from simipu.data.augment import (
 from simipu.data.config import SampleRules
 from simipu.data.decode import decode_rgb
 from simipu.data.photometric import NO_JITTER, draw_jitter
+from simipu.data.points import CameraPoints, standardised_intensity
 from simipu.data.released import in_box, random_resize, random_similarity_ahead
+from simipu.data.sample import Sample, SampleKey, filled_cloud
 from simipu.data.select import choose_pairs, choose_views, is_inside
 from simipu.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from torch import Tensor
+
     from simipu.data.config import SampleConfig
     from simipu.data.selection import Images
     from simipu.store.reader import Store
-    from simipu.store.views import CameraView, PointCloud
-
-Float32Array = npt.NDArray[np.float32]
-
-
-SampleKey: TypeAlias = tuple[int, int]
-"""(visit, index): what every random choice of a sample is derived from, beside the seed.
-
-The visit counts how often the image may have been seen before: the epoch, unless its weight is more
-than one.
-"""
-
-
-class Cloud(NamedTuple):
-    """One view of a point cloud; as a batch, every array has a leading dimension B.
-
-    Attributes:
-        xyz: (P, 3) float32, metres.
-        feature: (P, 1) float32, intensity standardised over the camera's points; zeros without it.
-        distinct: (P,) bool; False marks copies that fill up a cloud of fewer than P points.
-    """
-
-    xyz: Tensor
-    feature: Tensor
-    distinct: Tensor
-
-
-class Sample(NamedTuple):
-    """One image with its points; as a batch, every array has a leading dimension B.
-
-    Row k of ``uv`` and ``valid`` belongs to row k of both clouds: the rows of the pairs come first.
-    Where pairs are left to the method, N is P, and it belongs to row k of ``clean`` alone.
-
-    Attributes:
-        image: (3, H, W) uint8, RGB; channels last in memory. In a batch, zeros beyond its own size.
-        size: (2,) int64, H and W of the image itself.
-        jitter: (3,) float32 colour factors for `simipu.data.photometric.prepare_images`.
-        uv: (N, 2) float32 pixel coordinates in ``image``; zeros where not valid.
-        valid: (N,) bool; False where the image has fewer than N pairs.
-        clean: the points in the lidar frame.
-        augmented: the points of the pairs, and mostly other ones, transformed by a random
-            similarity.
-        T_clean_from_augmented: (4, 4) float32, which undoes it.
-        store: index among the data set's stores.
-        frame: index of the frame in the store.
-        camera: index in ``store.cameras``.
-    """
-
-    image: Tensor
-    size: Tensor
-    jitter: Tensor
-    uv: Tensor
-    valid: Tensor
-    clean: Cloud
-    augmented: Cloud
-    T_clean_from_augmented: Tensor
-    store: Tensor
-    frame: Tensor
-    camera: Tensor
-
-    def to(self, device: torch.device) -> Self:
-        """Copy to ``device``; from pinned memory the copy overlaps with computation."""
-
-        def moved(item: Any) -> Any:
-            if isinstance(item, Cloud):
-                return Cloud(*map(moved, item))
-            return item.to(device, non_blocking=True)
-
-        return type(self)(*map(moved, self))
-
-    def record_stream(self, stream: torch.cuda.Stream) -> None:
-        """Keep the memory of all tensors until ``stream`` has done what it is given so far."""
-        for item in self:
-            for tensor in item if isinstance(item, Cloud) else (item,):
-                tensor.record_stream(stream)
+    from simipu.store.views import CameraView
 
 
 class PairDataset(Dataset[Sample]):
@@ -149,31 +78,35 @@ class PairDataset(Dataset[Sample]):
         rng = np.random.default_rng([self.seed, visit, index])
         place, frame_index, camera_index = self._locate(index)
         store = self.parts[place].store
-        frame = store[frame_index]
-        camera = frame.cameras[store.cameras[camera_index]]
+        camera = store[frame_index].cameras[store.cameras[camera_index]]
         row, u, v, visible = map(camera.correspondence_column, ("point", "u", "v", "visible"))
-        source_uv = np.stack([u, v], axis=1)
+        points, taken = CameraPoints(store, frame_index, row), np.arange(len(row))
+        # Columns that lie together: NumPy is several times slower over a last dimension of two.
+        source_uv = np.stack([u, v]).T
         config, rules = self.config, self.rules
 
         view = self._view(rng, camera)
         uv = view.map_uv(source_uv)
-        kept = self._kept(frame.points, row)
+        kept = self._kept(points)
         if kept is not None:
-            row, uv, visible = row[kept], uv[kept], visible[kept]
+            taken, uv, visible = taken[kept], uv[kept], visible[kept]
         size = (view.out_height, view.out_width)
-        usable = visible & is_inside(uv, size) if rules.visible_only else np.ones_like(visible)
+        usable = visible if rules.visible_only else np.ones_like(visible)
         by_row = rules.pairs == "rows"
-        pairs = np.empty(0, dtype=np.intp)
         if by_row:
             pairs = choose_pairs(
                 rng, uv, usable, size=size, cell_px=config.cell_px, count=config.pairs
             )
+        else:
+            pairs = np.empty(0, dtype=np.intp)
+            if rules.visible_only:
+                usable = usable & is_inside(uv, size)
         clean, augmented = choose_views(rng, len(uv), pairs, count=config.points, views=rules.views)
 
-        feature = np.zeros((len(row), 1), dtype=np.float32)
+        feature = np.zeros((len(taken), 1), dtype=np.float32)
         if config.intensity:
-            feature = standardised_intensity(frame.points, row)
-        xyz, moved = _coordinates(frame.points, row[clean], row[augmented])
+            feature = standardised_intensity(points, taken)
+        xyz, moved = points.coordinates(taken[clean], taken[augmented])
         transform, jitter = self._transform(rng, view), NO_JITTER
         if transform is not None:
             moved = transform.apply(moved)
@@ -217,15 +150,13 @@ class PairDataset(Dataset[Sample]):
             return random_similarity_ahead(rng, mirror_y=view.mirrored)
         return random_similarity(rng)
 
-    def _kept(
-        self, points: PointCloud, rows: npt.NDArray[np.uint32]
-    ) -> npt.NDArray[np.bool_] | None:
-        """Which of ``rows`` take part; None for all."""
+    def _kept(self, points: CameraPoints) -> npt.NDArray[np.bool_] | None:
+        """Which points take part; None for all."""
         least_m, most_m = self.config.min_range_m, self.config.max_range_m
         boxed = self.augment and self.rules.augmentation == "released"
         if not boxed and least_m <= 0 and most_m is None:
             return None
-        columns = [points[name][rows].astype(np.float32, copy=False) for name in "xyz"]
+        columns = [points[name].astype(np.float32, copy=False) for name in "xyz"]
         squared = sum(column**2 for column in columns)
         kept = np.asarray(squared >= np.float32(least_m) ** 2)
         if most_m is not None:
@@ -243,39 +174,6 @@ class PairDataset(Dataset[Sample]):
                 fix=f"Check the store with: simipu-prep verify {store.path}",
             )
         return image
-
-
-def _coordinates(points: PointCloud, *rows: npt.NDArray[np.uint32]) -> list[Float32Array]:
-    """(n, 3) coordinates of each selection of rows, without an (N, 3) copy of the whole cloud."""
-    chosen = [np.empty((len(part), 3), dtype=np.float32) for part in rows]
-    for axis, name in enumerate("xyz"):
-        column = points[name]
-        for out, part in zip(chosen, rows, strict=True):
-            out[:, axis] = column[part]
-    return chosen
-
-
-def standardised_intensity(points: PointCloud, rows: npt.NDArray[np.uint32]) -> Float32Array:
-    """Intensity with mean 0 and deviation 1 over ``rows``: every sensor has its own unit."""
-    if "intensity" not in points.columns:
-        return np.zeros((len(rows), 1), dtype=np.float32)
-    values = points["intensity"][rows].astype(np.float32)[:, None]
-    if len(values):
-        values -= values.mean()
-        values /= max(values.std(), np.float32(1e-6))
-    return values
-
-
-def filled_cloud(xyz_m: Float32Array, feature: Float32Array, count: int) -> Cloud:
-    """A cloud of exactly ``count`` points; missing ones are copies of its own, and marked."""
-    own = len(xyz_m)
-    if own < count:
-        xyz_m, feature = np.resize(xyz_m, (count, 3)), np.resize(feature, (count, 1))
-    return Cloud(
-        xyz=torch.from_numpy(xyz_m),
-        feature=torch.from_numpy(feature),
-        distinct=torch.arange(count) < own,
-    )
 
 
 def _padded(values: npt.NDArray[Any], count: int) -> npt.NDArray[Any]:

@@ -14,12 +14,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 from simipu.data.config import IMAGE_STRIDE
-from simipu.data.dataset import PairDataset, Sample, SampleKey
+from simipu.data.sample import Sample, SampleKey
 from simipu.errors import SimipuError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from simipu.data.dataset import PairDataset
     from simipu.data.plan import BatchPlan
 
 

@@ -14,7 +14,7 @@ from simipu.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from simipu.data.dataset import SampleKey
+    from simipu.data.sample import SampleKey
     from simipu.data.selection import Images
 
 IndexArray = npt.NDArray[np.int64]

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from simipu.data.dataset import Cloud, PairDataset
+from simipu.data.dataset import PairDataset
+from simipu.data.sample import Cloud
 from simipu.errors import StoreError
 from simipu.evaluate.calibrate import calibrate
 from simipu.evaluate.normals import uprightness

@@ -15,7 +15,8 @@ from simipu.errors import StoreError
 from simipu.evaluate.control import find_control
 
 if TYPE_CHECKING:
-    from simipu.data.dataset import Cloud, PairDataset
+    from simipu.data.dataset import PairDataset
+    from simipu.data.sample import Cloud
 
 MAX_IMAGES = 256
 """Images that are asked, evenly spread over those held out: enough for a recall to 1 %."""

@@ -7,8 +7,8 @@ from typing import Literal
 
 from simipu.data.config import AUGMENTATIONS, PAIRS, PIXEL_MAPPINGS, VIEWS, SampleRules
 from simipu.errors import UsageError
+from simipu.models import POINT_ENCODERS
 
-POINT_ENCODERS = ("pointnet2", "pointnet2-msg", "sparse-unet")
 _CHOICES = {
     "pairs": PAIRS,
     "pixel_mapping": PIXEL_MAPPINGS,
@@ -49,7 +49,7 @@ class Switches:
             that the backbone has.
         optimizer: "adamw", or "hybrid" for AdamW on points, SGD on the rest, and an exponential
             schedule.
-        point_encoder: one of `POINT_ENCODERS`.
+        point_encoder: one of `simipu.models.POINT_ENCODERS`.
     """
 
     pairs: str = "rows"
@@ -166,3 +166,13 @@ class ModelConfig:
             PRESETS[self.preset],
             **{name: value for name, value in given.items() if value is not None},
         )
+
+    def complete(self, strides: tuple[int, ...]) -> ModelConfig:
+        """The same with a value for every switch, whatever becomes of the preset.
+
+        Args:
+            strides: those that the image encoder has where none are given.
+        """
+        switches = self.switches
+        values = {part.name: getattr(switches, part.name) for part in fields(Switches)}
+        return replace(self, **values | {"strides": switches.strides or strides})

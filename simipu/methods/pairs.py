@@ -12,7 +12,7 @@ from simipu.models.pointnet2_msg import PointNet2MSG
 from simipu.models.sampling import distances, farthest_points
 
 if TYPE_CHECKING:
-    from simipu.data.dataset import Cloud, Sample
+    from simipu.data.sample import Cloud, Sample
 
 SAME_POINT_M = 0.1
 """Edge of the cubes within which points count as one."""

@@ -37,7 +37,7 @@ from simipu.methods.pixels import sample_as_released
 from simipu.models.heads import ProjectionHead
 
 if TYPE_CHECKING:
-    from simipu.data.dataset import Cloud, Sample
+    from simipu.data.sample import Cloud, Sample
     from simipu.methods.config import Switches
     from simipu.models.image import ImageEncoder
 

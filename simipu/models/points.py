@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from simipu.errors import UsageError
+from simipu.models import POINT_ENCODERS
 from simipu.models.pointnet2 import PointEncoder
 from simipu.models.pointnet2_msg import PointNet2MSG
 from simipu.models.sparse_unet import SparseUNet
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from simipu.models.layers import Coordinates
 
 AnyPointEncoder: TypeAlias = PointEncoder | PointNet2MSG | SparseUNet
-
-POINT_ENCODERS = ("pointnet2", "pointnet2-msg", "sparse-unet")
 
 
 def build_point_encoder(

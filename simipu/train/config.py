@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from simipu.data.config import IMAGE_STRIDE, SampleConfig, Selection
@@ -201,6 +201,10 @@ class TrainConfig:
                 "norm: one cell remains of it in the coarsest feature map",
                 fix="Choose a larger --batch-size or --image-size.",
             )
+
+    def complete(self, strides: tuple[int, ...]) -> TrainConfig:
+        """The same with nothing left to a preset; see `ModelConfig.complete`."""
+        return replace(self, model=self.model.complete(strides))
 
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for YAML and JSON."""

@@ -14,7 +14,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from simipu.data.dataset import Sample
+    from simipu.data.sample import Sample
     from simipu.methods.simipu import Losses
     from simipu.train.distributed import World
     from simipu.train.runlog import Record

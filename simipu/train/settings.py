@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get
 import yaml
 
 from simipu.errors import UsageError
+from simipu.methods.config import Switches
 from simipu.train.config import FREE_ON_RESUME, TrainConfig
 
 if TYPE_CHECKING:
@@ -114,6 +115,8 @@ def merge(base: Mapping[str, Any], layer: Mapping[str, Any]) -> Plain:
         if isinstance(part, Mapping) and isinstance(merged.get(section), dict):
             if section == "run" and {"steps", "epochs"} & part.keys():
                 merged[section] |= {"steps": None, "epochs": None}  # one stands for the other
+            if section == "model" and "preset" in part:
+                merged[section] |= dict.fromkeys(_names(Switches))  # it gives all of them
             merged[section].update(part)
         else:
             merged[section] = part
@@ -196,6 +199,21 @@ def _names(kind: Any) -> list[str]:
 
 def _list(names: Iterable[str]) -> str:
     return ", ".join(names)
+
+
+def changed_settings(ours: TrainConfig, begun: Mapping[str, Any]) -> list[str]:
+    """What of ``ours`` would change the result of a run, beside the settings it was begun with.
+
+    Runs of earlier versions left switches to the preset, and strides to the backbone.
+    """
+    try:
+        theirs = build_config(begun)
+    except UsageError as error:
+        return [error.what]
+    strides = ours.model.switches.strides, theirs.model.switches.strides
+    return differences(
+        ours.complete(strides[1] or ()).to_dict(), theirs.complete(strides[0] or ()).to_dict()
+    )
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:

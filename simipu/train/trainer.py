@@ -46,7 +46,7 @@ from simipu.train.optim import (
 from simipu.train.report import Listener, Report
 from simipu.train.runfolder import check_run_folder, describe_run, hold_run_folder
 from simipu.train.runlog import RunLog
-from simipu.train.settings import differences
+from simipu.train.settings import changed_settings
 from simipu.train.signals import stop_requests
 from simipu.train.transfer import to_device
 
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simipu.data.config import Selection
-    from simipu.data.dataset import Sample
+    from simipu.data.sample import Sample
     from simipu.data.selection import Images
     from simipu.methods.simipu import Losses
     from simipu.store.reader import Store
@@ -139,6 +139,7 @@ class Trainer:
         state = self._find_state(resume=resume)
         torch.manual_seed(seed)
         self.method = build_method(config.model, pairs=config.sample.pairs)
+        self.config = config.complete(self.method.image_encoder.strides)
         self.method.to(self.device)
         if self.device.type == "cuda":
             self.method.to(memory_format=torch.channels_last)
@@ -348,7 +349,7 @@ class Trainer:
                 fix="Add --resume to continue that run, or choose another --out.",
             )
         state = load_checkpoint(self._newest)
-        changes = differences(self.config.to_dict(), state["config"])
+        changes = changed_settings(self.config, state["config"])
         if state["fingerprints"] != self._fingerprints:
             changes.append("the content of the stores")
         if changes:

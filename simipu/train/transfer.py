@@ -9,7 +9,7 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from simipu.data.dataset import Sample
+    from simipu.data.sample import Sample
 
 
 def to_device(batches: Iterable[Sample], device: torch.device) -> Iterator[Sample]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simipu.data.config import SampleConfig
-    from simipu.data.dataset import Cloud
+    from simipu.data.sample import Cloud
     from simipu.methods.config import ModelConfig
     from simipu.methods.simipu import SimIPU
     from simipu.viz.features import ImagePoints

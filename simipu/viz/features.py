@@ -11,9 +11,10 @@ import numpy.typing as npt
 import torch
 
 from simipu.data.augment import centre_view
-from simipu.data.dataset import filled_cloud, standardised_intensity
 from simipu.data.decode import decode_rgb
 from simipu.data.photometric import NO_JITTER, prepare_images
+from simipu.data.points import standardised_intensity
+from simipu.data.sample import filled_cloud
 from simipu.errors import UsageError
 
 if TYPE_CHECKING:

@@ -146,7 +146,8 @@ def test_a_store_is_trained_on(raw_store, tmp_path):
     assert "before   after  chance" in text
     assert f"{out}: 4 steps done" in text
     records = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    assert [record["step"] for record in records] == [0, 2, 4, 4]
+    # A busy machine is warned of.
+    assert [r["step"] for r in records if "warning" not in r] == [0, 2, 4, 4]
 
 
 @pytest.mark.parametrize(
@@ -179,7 +180,7 @@ def begin(command: list[str], out: Path, *, records: int) -> subprocess.Popen:
         command, env=ENVIRONMENT, stderr=subprocess.PIPE, start_new_session=True
     )
     log = out / "log.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while not (log.exists() and log.read_text().count("\n") >= records):
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -206,7 +207,7 @@ def test_a_signal_to_the_whole_process_group_stops_with_a_checkpoint(
     process = begin(command, tmp_path / "run", records=records)
     time.sleep(delay_s)
     os.killpg(process.pid, number)
-    _, message = process.communicate(timeout=60)
+    _, message = process.communicate(timeout=240)
     assert process.returncode == 3, message
     assert b"Run the same command with --resume to continue." in message
     assert b"Traceback" not in message
@@ -220,7 +221,7 @@ def test_workers_end_with_a_run_that_is_killed(raw_store, tmp_path):
     process = begin(command, tmp_path / "run", records=2)
     process.kill()
     # The pipe ends with the last process that holds it.
-    process.communicate(timeout=30)
+    process.communicate(timeout=240)
     assert process.returncode == -signal.SIGKILL
 
 
@@ -241,7 +242,7 @@ def test_a_stopped_run_goes_on_to_the_same_weights(raw_store, tmp_path):
 
     def command(name: str) -> list[str]:
         out = str(tmp_path / name)
-        options = ["--out", out, "--steps", "60", "--workers", "2", "--log-every", "1"]
+        options = ["--out", out, "--steps", "200", "--workers", "2", "--log-every", "1"]
         return [str(TRAIN), str(raw_store), *options, *TINY]
 
     subprocess.run(command("whole"), check=True, env=ENVIRONMENT, capture_output=True)
@@ -249,17 +250,17 @@ def test_a_stopped_run_goes_on_to_the_same_weights(raw_store, tmp_path):
     broken = tmp_path / "broken"
     process = begin(command("broken"), broken, records=5)
     process.send_signal(signal.SIGTERM)
-    _, message = process.communicate(timeout=60)
+    _, message = process.communicate(timeout=240)
     assert process.returncode == 3, message
-    assert b"of 60\n  Run the same command with --resume to continue." in message
+    assert b"of 200\n  Run the same command with --resume to continue." in message
     assert b"Traceback" not in message
-    assert 5 <= last_state(broken)["step"] < 60
+    assert 5 <= last_state(broken)["step"] < 200
 
     subprocess.run(
         [*command("broken"), "--resume"], check=True, env=ENVIRONMENT, capture_output=True
     )
     ours, theirs = last_state(tmp_path / "whole"), last_state(broken)
-    assert ours["step"] == theirs["step"] == 60
+    assert ours["step"] == theirs["step"] == 200
     for name, value in ours["method"].items():
         assert torch.equal(value, theirs["method"][name]), name
 

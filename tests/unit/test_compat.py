@@ -18,10 +18,11 @@ import simipu.data.dataset as dataset_module
 from fake_store import FakeStore
 from joined_batch import everything_in_double, in_double
 from simipu.data.config import SampleConfig, Selection
-from simipu.data.dataset import PairDataset, Sample
+from simipu.data.dataset import PairDataset
 from simipu.data.loader import collate
 from simipu.data.photometric import prepare_images
 from simipu.data.released import random_similarity_ahead
+from simipu.data.sample import Sample
 from simipu.data.selection import select_images
 from simipu.methods.build import build_method
 from simipu.methods.config import ModelConfig

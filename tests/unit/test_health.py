@@ -1,12 +1,7 @@
 """Warnings, from runs that really have the fault, and from one that has none."""
 
-import time
-
 import pytest
 import torch
-from test_trainer import HELD_OUT, Listening, Oracle, make_trainer, one_thread, read_log
-
-__all__ = ["one_thread"]  # a fixture that every test here uses
 
 from fake_store import FakeStore
 from simipu.data.dataset import PairDataset
@@ -14,6 +9,19 @@ from simipu.evaluate.retrieval import measure_retrieval
 from simipu.train import health as health_module
 from simipu.train import trainer as trainer_module
 from simipu.train.health import Health
+from simipu.train.trainer import Trainer
+from small_runs import HELD_OUT, Clock, Listening, Oracle, make_trainer, one_thread, read_log
+
+__all__ = ["one_thread"]  # a fixture that every test here uses
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """A tenth of the time is spent waiting for the two images of a step, whatever the machine."""
+    clock = Clock(monkeypatch)
+    clock.tick(PairDataset, "__getitem__", 0.05)
+    clock.tick(Trainer, "_train_step", 0.9)
+    return clock
 
 
 def warnings_of(trainer):
@@ -65,18 +73,16 @@ def test_embeddings_that_collapse(tmp_path):
     assert record["recall/pixel_to_point_at_1"] < 0.5
 
 
-def test_a_network_that_waits_for_data(tmp_path, monkeypatch):
-    make = PairDataset.__getitem__
-
-    def slowly(self, key):
-        time.sleep(0.3)
-        return make(self, key)
-
-    monkeypatch.setattr(PairDataset, "__getitem__", slowly)
+def test_a_network_that_waits_for_data(tmp_path, clock):
+    clock.tick(PairDataset, "__getitem__", 0.3)
     texts = warnings_of(make_trainer(tmp_path))
     assert len(texts) == 1, "said once, although it goes on"
     assert "waiting for data: more --workers" in texts[0]
-    assert all(record["data_wait"] > 0.3 for record in read_log(tmp_path) if "lr" in record)
+    assert all(
+        record["data_wait"] == pytest.approx(0.7 / 1.6)
+        for record in read_log(tmp_path)
+        if "lr" in record
+    )
 
 
 def test_images_with_few_pairs(tmp_path):

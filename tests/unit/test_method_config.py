@@ -5,9 +5,8 @@ import torch
 
 from simipu.data.config import SampleRules
 from simipu.errors import UsageError
-from simipu.methods.config import POINT_ENCODERS, PRESETS, ModelConfig, Switches
+from simipu.methods.config import PRESETS, ModelConfig, Switches
 from simipu.methods.pairs import number_cells, number_points, number_rows
-from simipu.models import points
 
 
 def test_every_switch_can_be_set_and_is_left_to_the_preset_otherwise():
@@ -26,8 +25,16 @@ def test_the_presets_differ_in_every_repair():
     assert same == {"negatives", "padding"}
 
 
-def test_point_encoders_are_those_that_there_are():
-    assert POINT_ENCODERS == points.POINT_ENCODERS
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_complete_configuration_leaves_nothing_to_its_preset(preset, monkeypatch):
+    given = ModelConfig(preset=preset, negatives="frame")
+    complete = given.complete((4, 32))
+    assert all(getattr(complete, part.name) is not None for part in dataclasses.fields(Switches))
+    strides = given.switches.strides or (4, 32)
+    expected = dataclasses.replace(given.switches, strides=strides)
+    other = dataclasses.replace(PRESETS[preset], symmetric=preset == "compat", strides=(8,))
+    monkeypatch.setitem(PRESETS, preset, other)
+    assert complete.switches == expected
 
 
 def test_the_data_are_drawn_by_the_same_switches():

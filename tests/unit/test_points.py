@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from simipu.errors import UsageError
-from simipu.models.points import POINT_ENCODERS, build_point_encoder
+from simipu.models import POINT_ENCODERS
+from simipu.models.points import build_point_encoder
 
 
 @pytest.mark.parametrize("coordinates", ["none", "relative", "absolute"])

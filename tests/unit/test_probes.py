@@ -10,7 +10,7 @@ from torch import nn
 import exact_store
 from exact_store import ExactStore
 from simipu.data.config import SampleConfig, Selection
-from simipu.data.dataset import Cloud
+from simipu.data.sample import Cloud
 from simipu.data.selection import select_images
 from simipu.errors import SimipuError
 from simipu.evaluate.calibrate import calibrate

@@ -1,15 +1,18 @@
 """Settings from recipes, YAML and the command line."""
 
+import dataclasses
 import math
 
 import pytest
 
 from simipu.data.config import Selection
 from simipu.errors import UsageError
+from simipu.methods.config import PRESETS, Switches
 from simipu.train.config import FREE_ON_RESUME, TrainConfig
 from simipu.train.recipes import RECIPES, find_recipe
 from simipu.train.settings import (
     build_config,
+    changed_settings,
     differences,
     merge,
     parse_assignments,
@@ -140,6 +143,28 @@ def test_steps_stand_for_epochs():
     assert base == {"run": {"steps": None, "epochs": 100, "seed": 3}}
     with pytest.raises(UsageError, match="either --steps or --epochs"):
         build_config(merge(base, {"run": {"steps": 5, "epochs": 1}}))
+
+
+def test_a_preset_gives_all_switches_that_are_not_set_beside_or_after_it():
+    base = build_config({}).complete((8, 16)).to_dict()
+    model = build_config(merge(base, {"model": {"preset": "compat", "negatives": "frame"}})).model
+    assert model.switches == dataclasses.replace(PRESETS["compat"], negatives="frame")
+    kept = build_config(merge(base, {"model": {"symmetric": False}})).model
+    assert kept.switches == Switches(symmetric=False, strides=(8, 16))
+
+
+def test_what_was_once_left_to_the_preset_is_no_change():
+    left = build_config({"model": {"image_backbone": "resnet18"}})
+    complete = left.complete((8, 16, 32))
+    for ours, begun in ((left, complete), (complete, left), (left, left), (complete, complete)):
+        assert changed_settings(ours, begun.to_dict()) == []
+    other = dataclasses.replace(left, model=dataclasses.replace(left.model, symmetric=False))
+    for ours in (left, complete):
+        assert changed_settings(ours, other.to_dict()) == ["model.symmetric: False -> True"]
+    strides = build_config({"model": {"image_backbone": "resnet18", "strides": [32]}})
+    assert changed_settings(complete, strides.to_dict())
+    unknown = {"optim": {"learning_rate": 1.0}}
+    assert changed_settings(left, unknown) == ["there is no setting optim.learning_rate"]
 
 
 def test_recipes_are_found_by_name():
