@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from simipu.correspond import occlusion
+from simipu.correspond.occlusion_rules import APART_M
 from simipu.errors import UsageError
-from simipu.geometry import projection
+from simipu.geometry import frustum, projection
 from simipu.geometry.shutter import project as project_rolling
 from simipu.records import Correspondences
 
@@ -44,8 +45,8 @@ def correspond(
     """Find every point that is in front of the camera and inside its image.
 
     Args:
-        xyz: (N, 3) points in the lidar frame, metres; non-finite points are never rows. The
-            transpose of (3, N) float64 columns need not be converted for each camera anew.
+        xyz: (N, 3) points in the lidar frame, metres; non-finite points are never rows. Fastest
+            as the transpose of (3, N) float32 columns.
         T_camera_from_lidar: (4, 4) float64, with the ego motion between sweep and image in it.
         K: (3, 3) float64 pinhole matrix.
         distortion: (5,) float64 Brown coefficients k1 k2 p1 p2 k3.
@@ -74,7 +75,11 @@ def correspond(
         raise UsageError(
             f"points must have shape (N, 3), not {xyz.shape}", fix="Give the columns x y z only."
         )
-    points = projection.columns(xyz)
+    points = np.ascontiguousarray(xyz.T)
+    if points.dtype != np.float32:
+        points = points.astype(np.float64, copy=False)
+    low = [side - 0.5 for side in policy.margin_px[:2]]
+    high = [width - 0.5 - policy.margin_px[2], height - 0.5 - policy.margin_px[3]]
     if policy.projection == "published":
         if published is None:
             raise UsageError(
@@ -82,13 +87,20 @@ def correspond(
                 fix="Let it be computed: --projection computed.",
             )
         row, (u, v) = published
-        z = projection.along(T_camera_from_lidar[2], points.take(row, axis=1))
+        _, _, z = projection.moved(T_camera_from_lidar, _some(points, row))
     elif shutter is None or policy.rolling_shutter == "ignore":
-        # Most points of a full turn lie behind the camera: their depth alone rejects them.
-        z = projection.along(T_camera_from_lidar[2], points)
-        row = np.flatnonzero((z >= policy.min_depth_m) & (z <= np.finfo(np.float32).max))
-        z = z.take(row)
-        u, v = projection.pixels(points.take(row, axis=1), z, T_camera_from_lidar, K, distortion)
+        # Most points of a full turn are not in the image: they are rejected before.
+        row = frustum.candidates(
+            points,
+            T_camera_from_lidar,
+            K,
+            distortion,
+            low=low,
+            high=high,
+            min_depth_m=policy.min_depth_m,
+        )
+        x, y, z = projection.moved(T_camera_from_lidar, _some(points, row))
+        u, v = projection.pixels(x, y, z, K, distortion)
     else:
         if timestamp_ns is None or T_ego_from_camera is None:
             raise UsageError(
@@ -109,31 +121,37 @@ def correspond(
         )
         u, v = uv64.T
 
-    low = np.array(policy.margin_px[:2]) - 0.5
-    high = np.array([width, height]) - 0.5 - policy.margin_px[2:]
     inside = np.flatnonzero(
-        (u >= low[0]) & (u < high[0]) & (v >= low[1]) & (v < high[1]) & (z >= policy.min_depth_m)
+        (u >= low[0])
+        & (u < high[0])
+        & (v >= low[1])
+        & (v < high[1])
+        & (z >= policy.min_depth_m)
+        & (z <= np.finfo(np.float32).max)
     )
     row = row[inside]
-    largest_inside = np.nextafter(_at_least(high), -_INFINITY)
-    uv = np.stack([u[inside], v[inside]], axis=1).astype(np.float32)
-    uv = np.clip(uv, _at_least(low), largest_inside)
-    depth = np.maximum(z[inside].astype(np.float32), _at_least(policy.min_depth_m))
+    uv = np.stack(
+        [_rounded(side[inside], *ends) for side, *ends in zip((u, v), low, high, strict=True)],
+        axis=1,
+    )
+    depth = _rounded(z[inside], policy.min_depth_m, np.inf)
 
     visible = np.ones(len(row), dtype=np.bool_)
     if policy.ego_points != "keep" and T_ego_from_lidar is not None and ego_box_m is not None:
-        visible = ~in_ego_box(points.take(row, axis=1).T, T_ego_from_lidar, ego_box_m)
+        visible = ~in_ego_box(_some(points, row).T, T_ego_from_lidar, ego_box_m)
         if policy.ego_points == "exclude":
             row, uv, depth = row[visible], uv[visible], depth[visible]
             visible = visible[visible]
     if policy.occlusion != "none":
         R, t = T_camera_from_lidar[:3, :3], T_camera_from_lidar[:3, 3]
-        if lasers is None:
-            epipole = K @ t
-        else:
-            epipoles = np.array([K @ (R @ origin + t) for origin in lasers.origins_m])
-            epipole = epipoles[lasers.of[row[visible]]]
-        visible[visible] = occlusion.visible(uv[visible], depth[visible], epipole)
+        kept = np.flatnonzero(visible)
+        epipole, is_apart = K @ t, None
+        if lasers is not None:
+            places = [R @ origin + t for origin in lasers.origins_m]
+            of = lasers.of[row[kept]]
+            epipole = np.array([K @ place for place in places])[of]
+            is_apart = np.array([np.linalg.norm(place) > APART_M for place in places])[of]
+        visible[kept] = occlusion.visible(uv.take(kept, axis=0), depth[kept], epipole, is_apart)
     return Correspondences(row=row.astype(np.uint32), uv=uv, depth=depth, visible=visible)
 
 
@@ -214,15 +232,30 @@ def in_ego_box(
         (N,) bool.
     """
     points = projection.columns(xyz)
-    inside = np.ones(len(xyz), dtype=np.bool_)
-    for row, low, high in zip(T_ego_from_lidar[:3], ego_box_m[:3], ego_box_m[3:], strict=True):
-        place = projection.along(row, points)
-        inside &= (place >= low) & (place <= high)
-    return inside
+    inside = np.arange(len(xyz))
+    with np.errstate(invalid="ignore", over="ignore"):
+        for row, low, high in zip(T_ego_from_lidar[:3], ego_box_m[:3], ego_box_m[3:], strict=True):
+            # Of what is far from the vehicle the first axis leaves little for the others.
+            place = projection.along(row, points)
+            left = np.flatnonzero((place >= low) & (place <= high))
+            inside, points = inside[left], points.take(left, axis=1)
+    found = np.zeros(len(xyz), dtype=np.bool_)
+    found[inside] = True
+    return found
 
 
-def _at_least(bound: float | FloatArray) -> npt.NDArray[np.float32]:
+def _some(points: npt.NDArray[np.floating[Any]], row: npt.NDArray[np.intp]) -> FloatArray:
+    """Return (3, M) float64 columns of some rows."""
+    return points.take(row, axis=1).astype(np.float64, copy=False)
+
+
+def _rounded(values: FloatArray, low: float, high: float) -> npt.NDArray[np.float32]:
+    """Return values of [low, high) as float32 that are there too."""
+    largest = np.nextafter(_at_least(high), -_INFINITY)
+    return np.minimum(np.maximum(values.astype(np.float32), _at_least(low)), largest)
+
+
+def _at_least(bound: float) -> np.float32:
     """Return the smallest float32 that is not below the bound."""
-    exact = np.asarray(bound, dtype=np.float64)
-    rounded = exact.astype(np.float32)
-    return np.where(rounded < exact, np.nextafter(rounded, _INFINITY), rounded)
+    rounded = np.float32(bound)
+    return np.nextafter(rounded, _INFINITY) if float(rounded) < bound else rounded

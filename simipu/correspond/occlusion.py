@@ -19,9 +19,9 @@ test here adds up the evidence for it. It rests on these facts:
   that the same rule serves 32 and 64 beams and any image size.
 
 Each piece of evidence is a number between 0 and a few; they are added with the weights of
-`WEIGHTS`, and a point is hidden if the sum is positive. The weights are those of a logistic
-regression on ray-cast worlds and slopes, other ones than those that the test is measured on:
-those that `tests/benchmarks/occlusion_fit.py` prints.
+a rule, and a point is hidden if the sum is positive. There is one rule for LiDARs beside the
+camera, and one for those that stand apart. The weights are those of a logistic regression on
+ray-cast worlds and slopes, other ones than those that the test is measured on.
 
 Cost: linear in the points and in the grid's cells, of which there are fewer than pixels.
 """
@@ -35,10 +35,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .occlusion_rules import AMONG, APART, BESIDE
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from simipu.records import FloatArray
+
+    from .occlusion_rules import Rule
 
 # Vertical over horizontal distance of neighbouring samples: about 2.3 for 64 beams, 4 for 32.
 ASPECT = 2.7
@@ -46,52 +50,23 @@ ASPECT = 2.7
 CELL = 0.6
 # Cells that are looked at on each side of a point's own.
 REACH = 2
-# Least step in nearness, as a share of the point's, and least shift, in sample distances, of what
-# may cover a point at all: above range noise, ripples of a surface and the slant of level ground.
-MIN_STEP = 0.07
+# Least shift, in sample distances, of what may cover a point at all.
 MIN_SHIFT = 0.08
-# Least step where the nearer samples are in the outermost cells only: most of these are the next
-# row of one surface seen at a slant, and to look at all of them would take most of the time.
-MIN_STEP_AFAR = 0.3
 # A sample counts fully at the point and not at all at this many sample distances.
 FAR = 1.2
 # What a distance along the other axis counts for, where one axis is asked for.
 OTHER_AXIS = 0.3
-# Step in nearness of the samples that count as evidence by their quadrant.
-QUADRANT_STEP = 0.15
 # Shift, in sample distances, at which a term that falls with it is halved.
 HALF_SHIFT = 0.05
 # Shifts are kept from zero by this, in sample distances.
 TINY = 0.02
 
-WEIGHTS = (
-    # Of every point.
-    -1.09,
-    # Closeness, as it counts across, of the closest sample that is nearer by QUADRANT_STEP, in the
-    # upper left, upper right, lower left and lower right.
-    -2.04, -1.36, 1.48, 1.23,
-    # The same, as it counts up and down.
-    2.10, 1.96, 0.03, 0.96,
-    # Closeness, across, of the closest sample that is level with the point, by quadrant.
-    -2.20, -0.80, 1.05, 0.99,
-    # Sums of closeness, across times up and down, over the nearer and the level samples.
-    1.58, -1.52,
-    # Closeness, across, of the closest nearer sample that did not come past the point, and of the
-    # closest that did; closeness times how far it came past.
-    -0.52, -2.12, 2.01,
-    # The same, up and down.
-    0.12, 2.57, 1.25,
-    # The very closest of the nearer samples: 1 / (1 + its shift / HALF_SHIFT); how far.
-    -1.19, -0.61,
-    # Logarithm of its shift to the right and down.
-    1.08, -0.48,
-    # Logarithm of the point's own shift to the right and down.
-    -0.73, -0.15,
-)  # fmt: skip
-
 
 def visible(
-    uv: npt.NDArray[np.float32], depth: npt.NDArray[np.float32], epipole: FloatArray
+    uv: npt.NDArray[np.float32],
+    depth: npt.NDArray[np.float32],
+    epipole: FloatArray,
+    is_apart: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Tell which points the camera sees.
 
@@ -102,6 +77,8 @@ def visible(
             the camera frame: homogeneous pixels, scaled so that the third component is in metres.
             (M, 3) where the points come from several lasers: for each point, that of its own.
             Lens distortion is left out; it hardly changes a shift.
+        is_apart: for a cloud of several lasers, (M,) whether a point comes from one that stands
+            apart from the camera, by more than `APART_M`; None for a cloud of one.
 
     Returns:
         (M,) bool, False for points behind a nearer surface.
@@ -109,13 +86,96 @@ def visible(
     seen = np.ones(len(depth), dtype=np.bool_)
     if len(depth) == 0:
         return seen
-    around = neighbourhood(uv, depth, epipole)
-    score = np.full(len(around.points), WEIGHTS[0])
-    # One by one: the sum is then the same in whatever order the points come.
-    for weight, value in zip(WEIGHTS[1:], evidence(around), strict=True):
-        score += weight * value
-    seen[around.points[score > 0.0]] = False
+    grid = grid_of(uv, depth, epipole)
+    parts = [(BESIDE, None)] if is_apart is None else [(AMONG, ~is_apart), (APART, is_apart)]
+    for rule, of_rule in parts:
+        around = neighbourhood(grid, rule, of_rule)
+        score = np.full(len(around.points), rule.weights[0])
+        # One by one: the sum is then the same in whatever order the points come.
+        for weight, value in zip(rule.weights[1:], evidence(around, rule), strict=True):
+            score += weight * value
+        seen[around.points[score > 0.0]] = False
     return seen
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Grid:
+    """All M points, and the nearest of each cell: the samples.
+
+    Cells are kept flat, with a border of empty ones as far as the windows reach.
+
+    Attributes:
+        x: (M,) float64 place across, in sample distances.
+        y: (M,) likewise, up and down.
+        z: (M,) float64 depth.
+        shift_u: (M,) float64 how far the point has shifted from infinity, in sample distances.
+        shift_v: (M,) likewise.
+        cell: (M,) the point's cell.
+        stride: cells in a row.
+        nearest: nearness of the sample of each cell, 0 in empty ones.
+        sample: index of the sample of each cell; anything in empty ones.
+        step_near: (M,) float64 largest step in nearness of a sample within 3 x 3 cells.
+        step: (M,) likewise within 5 x 5 cells.
+    """
+
+    x: FloatArray
+    y: FloatArray
+    z: FloatArray
+    shift_u: FloatArray
+    shift_v: FloatArray
+    cell: npt.NDArray[np.intp]
+    stride: int
+    nearest: FloatArray
+    sample: npt.NDArray[np.intp]
+    step_near: FloatArray
+    step: FloatArray
+
+
+def grid_of(
+    uv: npt.NDArray[np.float32], depth: npt.NDArray[np.float32], epipole: FloatArray
+) -> Grid:
+    """Lay the points out in cells. Arguments as those of `visible`, of one point or more."""
+    u, v = np.ascontiguousarray(uv.T, dtype=np.float64)
+    u0, v0, z = u.min(), v.min(), depth.astype(np.float64)
+    spacing_u, spacing_v = sample_spacing(u, v)
+    nearness = 1.0 / z
+    # From infinity to the point's depth.
+    shift_u = (epipole[..., 0] - u * epipole[..., 2]) * nearness / spacing_u
+    shift_v = (epipole[..., 1] - v * epipole[..., 2]) * nearness / spacing_v
+    x, y = (u - u0) / spacing_u, (v - v0) / spacing_v
+
+    i, j = (y / CELL).astype(np.intp) + REACH, (x / CELL).astype(np.intp) + REACH
+    stride = int(j.max()) + REACH + 1
+    cell = i * stride + j
+    nearest = np.zeros((int(i.max()) + REACH + 1) * stride)
+    np.maximum.at(nearest, cell, nearness)
+    samples = np.flatnonzero(nearness == nearest[cell])
+    its_cell = cell[samples]
+    sample = np.empty(len(nearest), dtype=np.intp)
+    sample[its_cell] = samples  # the last one stays
+    if (sample[its_cell] != samples).any():
+        # Of equally near ones always the same, in whatever order the points come.
+        order = np.lexsort((u[samples], v[samples]))
+        sample[its_cell[order]] = samples[order]
+
+    # Maxima over 3 x 3 and 5 x 5 cells, indexed by the first.
+    three = nearest
+    for one in (1, stride):
+        three = _longer(_longer(three, one), one)
+    five = _longer(_longer(three, 2), 2 * stride)
+    return Grid(
+        x=x,
+        y=y,
+        z=z,
+        shift_u=shift_u,
+        shift_v=shift_v,
+        cell=cell,
+        stride=stride,
+        nearest=nearest,
+        sample=sample,
+        step_near=three[cell - (stride + 1)] * z - 1.0,
+        step=five[cell - 2 * (stride + 1)] * z - 1.0,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -146,71 +206,43 @@ class Neighbourhood:
 
 
 def neighbourhood(
-    uv: npt.NDArray[np.float32], depth: npt.NDArray[np.float32], epipole: FloatArray
+    grid: Grid, rule: Rule, of_rule: npt.NDArray[np.bool_] | None = None
 ) -> Neighbourhood:
     """Find the points that may be covered, with the samples around.
 
-    Arguments as those of `visible`, of one point or more.
+    Args:
+        grid: of all points; samples of any laser may cover any point.
+        rule: by which the points are judged.
+        of_rule: (M,) which of them are; None for all.
     """
-    u, v = np.ascontiguousarray(uv.T, dtype=np.float64)
-    u0, v0, z = u.min(), v.min(), depth.astype(np.float64)
-    spacing_u, spacing_v = sample_spacing(u, v)
-    nearness = 1.0 / z
-    # From infinity to the point's depth.
-    shift_u = (epipole[..., 0] - u * epipole[..., 2]) * nearness / spacing_u
-    shift_v = (epipole[..., 1] - v * epipole[..., 2]) * nearness / spacing_v
-    x, y = (u - u0) / spacing_u, (v - v0) / spacing_v
-
-    # The grid is kept flat, with a border of empty cells as far as the windows reach.
-    i, j = (y / CELL).astype(np.intp) + REACH, (x / CELL).astype(np.intp) + REACH
-    stride = int(j.max()) + REACH + 1
-    cell = i * stride + j
-    nearest = np.zeros((int(i.max()) + REACH + 1) * stride)  # nearness, 0 in empty cells
-    np.maximum.at(nearest, cell, nearness)
-    samples = np.flatnonzero(nearness == nearest[cell])
-    its_cell = cell[samples]
-    sample = np.empty(len(nearest), dtype=np.intp)
-    sample[its_cell] = samples  # the last one stays
-    if (sample[its_cell] != samples).any():
-        # Of equally near ones always the same, in whatever order the points come.
-        order = np.lexsort((u[samples], v[samples]))
-        sample[its_cell[order]] = samples[order]
-
-    # Maxima over 3 x 3 and 5 x 5 cells, indexed by the first.
-    three = nearest
-    for one in (1, stride):
-        three = _longer(_longer(three, one), one)
-    five = _longer(_longer(three, 2), 2 * stride)
-    step_near = three[cell - (stride + 1)] * z - 1.0
-    step = five[cell - 2 * (stride + 1)] * z - 1.0
-    shift = np.maximum(np.abs(shift_u), np.abs(shift_v))
-    points = np.flatnonzero(
-        ((step_near > MIN_STEP) | (step > MIN_STEP_AFAR)) & (step * shift > MIN_SHIFT)
-    )
+    shift = np.maximum(np.abs(grid.shift_u), np.abs(grid.shift_v))
+    may_cover = (grid.step_near > rule.min_step) | (grid.step > rule.min_step_afar)
+    may_cover &= grid.step * shift > MIN_SHIFT
+    points = np.flatnonzero(may_cover if of_rule is None else may_cover & of_rule)
 
     cells = np.arange(-REACH, REACH + 1)
-    window = (cells[:, None] * stride + cells).ravel()
-    around = cell[points][:, None] + window
-    steps = nearest[around] * z[points][:, None] - 1.0
-    paired = np.flatnonzero(steps >= -MIN_STEP)
+    window = (cells[:, None] * grid.stride + cells).ravel()
+    around = grid.cell[points][:, None] + window
+    steps = grid.nearest[around] * grid.z[points][:, None] - 1.0
+    paired = np.flatnonzero(steps >= -rule.min_step)
     of = paired // len(window)
-    its, other = points[of], sample[around.ravel()[paired]]
-    shift_right, shift_down = shift_u[points], shift_v[points]
+    its, other = points[of], grid.sample[around.ravel()[paired]]
+    shift_right, shift_down = grid.shift_u[points], grid.shift_v[points]
     return Neighbourhood(
         points=points,
         shift_right=np.abs(shift_right),
         shift_down=np.abs(shift_down),
         of=of,
         step=steps.ravel()[paired],
-        right=(x[other] - x[its]) * np.where(shift_right < 0.0, -1.0, 1.0)[of],
-        down=(y[other] - y[its]) * np.where(shift_down < 0.0, -1.0, 1.0)[of],
+        right=(grid.x[other] - grid.x[its]) * np.where(shift_right < 0.0, -1.0, 1.0)[of],
+        down=(grid.y[other] - grid.y[its]) * np.where(shift_down < 0.0, -1.0, 1.0)[of],
     )
 
 
-def evidence(around: Neighbourhood) -> Iterator[FloatArray]:
+def evidence(around: Neighbourhood, rule: Rule) -> Iterator[FloatArray]:
     """Yield what speaks for and against each point being covered, (C,) float64 each.
 
-    In the order of `WEIGHTS`, which says what each one is.
+    In the order of the weights of a `Rule`, which says what each one is.
     """
     of, step, right, down = around.of, around.step, around.right, around.down
     count = len(around.points)
@@ -221,12 +253,12 @@ def evidence(around: Neighbourhood) -> Iterator[FloatArray]:
     )
     both = across * along
     quadrant = 2 * (2 * of + (down > 0.0)) + (right > 0.0)
-    level = np.flatnonzero((step <= MIN_STEP) & (aside + above > 0.0))  # but not itself
-    well_nearer = np.flatnonzero(step > QUADRANT_STEP)
+    level = np.flatnonzero((step <= rule.min_step) & (aside + above > 0.0))  # but not itself
+    well_nearer = np.flatnonzero(step > rule.quadrant_step)
     for closeness, kind in ((across, well_nearer), (along, well_nearer), (across, level)):
         yield from _largest(closeness[kind], quadrant[kind], count, 4)
 
-    nearer = np.flatnonzero(step > MIN_STEP)
+    nearer = np.flatnonzero(step > rule.min_step)
     for kind in (nearer, level):
         total = np.zeros(count)
         np.add.at(total, of[kind], both[kind])

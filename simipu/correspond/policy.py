@@ -21,7 +21,7 @@ RollingShutter = Literal["directions", "pixels", "ignore"]
 Margin = tuple[float, float, float, float]
 
 # Raise it with every change of the algorithm that can change a result for the same policy.
-ALGORITHM_VERSION = 4
+ALGORITHM_VERSION = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ point's result then depend neither on the number of threads nor on which other p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,8 @@ from simipu.geometry import camera
 
 if TYPE_CHECKING:
     from simipu.records import FloatArray
+
+Real = TypeVar("Real", np.float32, np.float64)
 
 
 def project(
@@ -34,9 +36,8 @@ def project(
             field where the distortion is one-to-one (`camera.max_radius`).
         depth: (N,) float64 metres along the optical axis.
     """
-    points = columns(xyz)
-    depth = along(T_camera_from_lidar[2], points)
-    uv = pixels(points, np.where(depth > 0.0, depth, np.nan), T_camera_from_lidar, K, distortion)
+    x, y, depth = moved(T_camera_from_lidar, columns(xyz))
+    uv = np.stack(pixels(x, y, np.where(depth > 0.0, depth, np.nan), K, distortion))
     uv[:, ~np.isfinite(uv).all(axis=0)] = np.nan
     return np.ascontiguousarray(uv.T), depth
 
@@ -50,28 +51,33 @@ def columns(xyz: npt.ArrayLike) -> FloatArray:
     return np.ascontiguousarray(np.asarray(xyz).T, dtype=np.float64)
 
 
-def along(row: FloatArray, points: FloatArray) -> FloatArray:
-    """Return one coordinate, (N,), of (3, N) points by its row, (4,), of a transform."""
+def along(row: FloatArray, points: npt.NDArray[Real]) -> npt.NDArray[Real]:
+    """Return one coordinate, (N,), of (3, N) points by its row, (4,), of a transform.
+
+    It is computed in the points' own precision, and warns of values that are not finite.
+    """
     x, y, z, one = row.tolist()
-    with np.errstate(invalid="ignore", over="ignore"):
-        total: FloatArray = x * points[0]
-        total += y * points[1]  # in place: new arrays would take a third of the time
-        total += z * points[2]
-        total += one
+    # In place: new arrays would take half of the time.
+    total: npt.NDArray[Real] = x * points[0]
+    term = y * points[1]
+    total += term
+    total += np.multiply(z, points[2], out=term)
+    total += one
     return total
 
 
+def moved(T_dst_from_src: FloatArray, points: FloatArray) -> list[FloatArray]:
+    """Return x, y and z, (N,) each, of (3, N) points in another frame."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return [along(row, points) for row in T_dst_from_src[:3]]
+
+
 def pixels(
-    points: FloatArray,
-    depth: FloatArray,
-    T_camera_from_lidar: FloatArray,
-    K: FloatArray,
-    distortion: FloatArray,
-) -> FloatArray:
-    """Return the (2, N) float64 pixels of (3, N) points whose depth is known.
+    x: FloatArray, y: FloatArray, z: FloatArray, K: FloatArray, distortion: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return the pixels u and v, (N,) float64 each, of points in the camera frame.
 
     Only points with a positive depth have one; see `project` for the rest.
     """
-    x, y = (along(row, points) for row in T_camera_from_lidar[:2])
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.stack(camera.to_pixels(x / depth, y / depth, K, distortion))
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        return camera.to_pixels(x / z, y / z, K, distortion)

@@ -108,15 +108,17 @@ def project(
     points = projection.columns(xyz)
     with np.errstate(invalid="ignore", over="ignore"):
         T_middle = motion.after((first + last) / 2.0) @ T_camera_from_lidar
-        row = _maybe_seen(_moved(T_middle, points), motion, (last - first) / 2.0, lens.field())
+        row = _maybe_seen(
+            projection.moved(T_middle, points), motion, (last - first) / 2.0, lens.field()
+        )
         points = points[:, row]
         at_first, at_last = (
-            line_time(_moved(motion.after(tau) @ T_camera_from_lidar, points)) - tau
+            line_time(projection.moved(motion.after(tau) @ T_camera_from_lidar, points)) - tau
             for tau in (first, last)
         )
         changes = at_first * at_last <= 0.0
         row, at_first, at_last = row[changes], at_first[changes], at_last[changes]
-        at_timestamp = np.array(_moved(T_camera_from_lidar, points[:, changes]))
+        at_timestamp = np.array(projection.moved(T_camera_from_lidar, points[:, changes]))
         tau = find_roots(
             lambda tau, part: line_time(motion.seen(at_timestamp[:, part], tau)) - tau,
             (first, last),
@@ -217,11 +219,6 @@ def _lines(lens: Lens, shutter: Shutter, timestamp_ns: int, timing: Timing) -> _
         last + spare,
         per_pixel,
     )
-
-
-def _moved(T: FloatArray, points: FloatArray) -> list[FloatArray]:
-    """Return x, y, z of (3, N) points."""
-    return [projection.along(row, points) for row in T[:3]]
 
 
 def _maybe_seen(

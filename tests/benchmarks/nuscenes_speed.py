@@ -67,7 +67,7 @@ def compare_correspondences(name: str, root: Path) -> None:
     lidar = nusc.get("sample_data", frame.id)
     cameras = [(nusc.get("sample_data", im.id), im) for im in frame.cameras.values()]
     columns = frame.lidar.columns
-    xyz = np.array([columns[axis] for axis in "xyz"], dtype=np.float64).T  # as the pipeline has it
+    xyz = np.array([columns[axis] for axis in "xyz"]).T  # as the pipeline has it
     points = np.stack([columns[column] for column in ("x", "y", "z", "intensity")])
 
     def devkit() -> tuple[float, int]:

@@ -18,6 +18,7 @@ import numpy as np
 from occlusion import RIGS, views
 from simipu.correspond import occlusion
 from simipu.correspond.compute import correspond
+from simipu.correspond.occlusion_rules import BESIDE
 from simipu.correspond.policy import Policy
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -35,8 +36,8 @@ BANKS_DEG = (-7.5, -4.5, -1.5, 1.5, 4.5, 7.5)
 
 def evidence(uv, depth, epipole):
     """Return the (C,) points that may be covered and the (C, E) evidence of each."""
-    around = occlusion.neighbourhood(uv, depth, epipole)
-    return around.points, np.stack(list(occlusion.evidence(around)), axis=1)
+    around = occlusion.neighbourhood(occlusion.grid_of(uv, depth, epipole), BESIDE)
+    return around.points, np.stack(list(occlusion.evidence(around, BESIDE)), axis=1)
 
 
 def of_worlds(rig, seeds):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from waymo_open_dataset import dataset_pb2
 
 import simipu
 from simipu.correspond.policy import Policy
@@ -45,19 +46,23 @@ def contents(frames, made):
         yield replace(kept[number % made], timestamp_us=START_US + 100_000 * number)
 
 
-def write_v1(root, frames):
+def write_v1(root, frames, made):
     folder = root / "training"
     folder.mkdir()
+    # A frame takes longer to compress than to convert: those that come again differ in time only.
+    kept = [dataset_pb2.Frame.FromString(encode_frame(one)) for one in contents(made, made)]
     with (folder / "segment-1_with_camera_labels.tfrecord").open("wb") as out:
-        for content in frames:
-            out.write(as_record(encode_frame(content)))
+        for number in range(frames):
+            message = kept[number % made]
+            message.timestamp_micros = START_US + 100_000 * number
+            out.write(as_record(message.SerializeToString()))
 
 
-def write_v2(root, frames):
+def write_v2(root, frames, made):
     with ExitStack() as stack:
         writers = {}
         group = {name: [] for name in COMPONENTS}
-        for number, content in enumerate(frames):
+        for number, content in enumerate(contents(frames, made)):
             found = rows(content)
             for name in COMPONENTS:
                 if name not in PER_SEGMENT:
@@ -130,7 +135,7 @@ def main() -> None:
         if arguments.root is None:
             root.mkdir()
             write = write_v1 if arguments.version == "v1" else write_v2
-            write(root, contents(arguments.frames, arguments.made))
+            write(root, arguments.frames, arguments.made)
         out = Path(folder) / "waymo.zarr"
         with multiprocessing.get_context("spawn").Pool(1) as pool:  # nothing here counts
             found = pool.apply(worker, (root, arguments.version, out, arguments.profile))

@@ -142,8 +142,9 @@ def test_each_lasers_points_are_judged_from_its_own_place(world, tmp_path):
             origins = np.array([[*places[str(laser[row])], 1.0] for row in pairs.row]).reshape(
                 -1, 4
             )
-            epipoles = origins @ (camera.K @ camera.T_camera_from_lidar[:3]).T
-            expected = occlusion.visible(pairs.uv, pairs.depth, epipoles)
+            from_camera = origins @ camera.T_camera_from_lidar[:3].T
+            is_apart = np.linalg.norm(from_camera, axis=1) > 1.0
+            expected = occlusion.visible(pairs.uv, pairs.depth, from_camera @ camera.K.T, is_apart)
             np.testing.assert_array_equal(pairs.visible, expected)
 
     # A store of an earlier version does not say where they stand.

@@ -6,6 +6,7 @@ import pytest
 import raycast
 from simipu.correspond import occlusion
 from simipu.correspond.compute import correspond, lasers_of
+from simipu.correspond.occlusion_rules import AMONG, APART, BESIDE
 from simipu.correspond.policy import Policy
 from simipu.records import Correspondences
 
@@ -48,8 +49,13 @@ def look(
     return found, world.sees(LIDAR + camera, points), points
 
 
-def rule_point_by_point(uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray) -> np.ndarray:
+def rule_point_by_point(
+    uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray, is_apart: np.ndarray | None = None
+) -> np.ndarray:
     """The documented sum for each point, sample by sample; -inf where nothing may cover it."""
+    rules = [BESIDE] * len(uv)
+    if is_apart is not None:
+        rules = [APART if one else AMONG for one in is_apart]
     uv, nearness = uv.astype(np.float64), 1.0 / depth.astype(np.float64)
     spacing = np.array(occlusion.sample_spacing(*uv.T))
     places = (uv - uv.min(axis=0)) / spacing
@@ -65,6 +71,7 @@ def rule_point_by_point(uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray) 
             nearest[cell] = index
 
     def score(p: int) -> float:
+        rule = rules[p]
         shift = (epipoles[p, :2] - uv[p] * epipoles[p, 2]) / spacing * nearness[p]
         mirror = np.where(shift < 0, -1, 1)
         shift = np.abs(shift)
@@ -81,7 +88,7 @@ def rule_point_by_point(uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray) 
                     if max(abs(i), abs(j)) < occlusion.REACH:
                         close_by.append(step)
         largest = max(step for step, _, _ in samples)
-        if max(close_by) <= occlusion.MIN_STEP and largest <= occlusion.MIN_STEP_AFAR:
+        if max(close_by) <= rule.min_step and largest <= rule.min_step_afar:
             return -np.inf
         if largest * shift.max() <= occlusion.MIN_SHIFT:
             return -np.inf
@@ -90,9 +97,9 @@ def rule_point_by_point(uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray) 
             along, other = (abs(right), abs(down))[:: 1 if axis == 0 else -1]
             return max(0.0, 1.0 - (along + occlusion.OTHER_AXIS * other) / occlusion.FAR)
 
-        nearer_ones = [s for s in samples if s[0] > occlusion.MIN_STEP]
-        level = [s for s in samples if abs(s[0]) <= occlusion.MIN_STEP and s[1:] != (0.0, 0.0)]
-        well_nearer = [s for s in samples if s[0] > occlusion.QUADRANT_STEP]
+        nearer_ones = [s for s in samples if s[0] > rule.min_step]
+        level = [s for s in samples if abs(s[0]) <= rule.min_step and s[1:] != (0.0, 0.0)]
+        well_nearer = [s for s in samples if s[0] > rule.quadrant_step]
         terms = [1.0]
         for axis, chosen in ((0, well_nearer), (1, well_nearer), (0, level)):
             for upper in (True, False):
@@ -121,14 +128,16 @@ def rule_point_by_point(uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray) 
         terms.append(least)
         terms += [np.log(step * s + occlusion.TINY) for s in shift]
         terms += [np.log(s + occlusion.TINY) for s in shift]
-        return float(np.dot(terms, occlusion.WEIGHTS))
+        return float(np.dot(terms, rule.weights))
 
     return np.array([score(p) for p in range(len(uv))])
 
 
-def check_against_the_rule(uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray) -> np.ndarray:
-    fast = occlusion.visible(uv, depth, epipole)
-    score = rule_point_by_point(uv, depth, epipole)
+def check_against_the_rule(
+    uv: np.ndarray, depth: np.ndarray, epipole: np.ndarray, is_apart: np.ndarray | None = None
+) -> np.ndarray:
+    fast = occlusion.visible(uv, depth, epipole, is_apart)
+    score = rule_point_by_point(uv, depth, epipole, is_apart)
     # Sums in another order differ in their last bits.
     assert np.abs(score).min() > 1e-9
     np.testing.assert_array_equal(fast, score <= 0.0)
@@ -156,6 +165,22 @@ def test_equals_the_rule_with_an_epipole_for_each_point(seed):
     assert all((fast != one).any() for one in alone)
     repeated = occlusion.visible(uv, depth, np.tile(lasers[0], (1500, 1)))
     np.testing.assert_array_equal(repeated, alone[0])
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_equals_the_rule_where_some_lasers_stand_apart(seed):
+    random = np.random.default_rng(seed)
+    uv = random.uniform([-0.5, -0.5], [300, 100], size=(1500, 2)).astype(np.float32)
+    # Surfaces with ripples: most neighbours are a few per cent nearer or farther.
+    depth = random.choice([4.0, 7.0, 30.0], size=1500) * random.uniform(0.95, 1.05, size=1500)
+    depth = depth.astype(np.float32)
+    lasers = random.uniform([-200, -200, -1], [200, 200, 1], size=(3, 3))
+    of = random.integers(3, size=1500)
+    fast = check_against_the_rule(uv, depth, lasers[of], of > 0)
+    assert 100 < fast.sum() < 1400
+    none_apart = occlusion.visible(uv, depth, lasers[of], np.zeros(1500, bool))
+    np.testing.assert_array_equal(fast[of == 0], none_apart[of == 0])
+    assert (fast[of > 0] != none_apart[of > 0]).any()
 
 
 def test_equals_the_rule_applied_point_by_point_on_a_street():
@@ -235,6 +260,38 @@ def test_open_ground_is_visible_however_it_slopes(slope_deg, bank_deg, view):
     found, sees, _ = look(world, noise_seed=0, **view)
     assert sees.all()
     assert found.visible.mean() > 0.995
+
+
+@pytest.mark.parametrize("slope_deg", [-5.0, -3.0, 0.0, 3.0])
+@pytest.mark.parametrize("bank_deg", [-4.0, 0.0, 2.0])
+def test_open_ground_is_visible_to_a_laser_that_stands_apart(slope_deg, bank_deg):
+    slope, bank = np.tan(np.radians([slope_deg, bank_deg]))
+    world = raycast.World(ground=(np.array([-slope, -bank, 1.0]), 0.0))
+    eye, places = np.array([0.0, 0.0, 2.1]), {1: (-0.1, 0.0, 2.2), 2: (2.5, 0.0, 0.9)}
+    sweeps = [
+        raycast.sweep(world, np.array(place), elevations_deg, step_deg, half_width_deg=55)
+        for place, elevations_deg, step_deg in (
+            (places[1], raycast.KITTI_ELEVATIONS_DEG, 0.1728),
+            (places[2], np.linspace(29.7, -89.7, 200), 0.6),
+        )
+    ]
+    near = np.linalg.norm(sweeps[1] - places[2], axis=1) < 20.0  # such lasers reach no farther
+    sweeps[1] = sweeps[1][near]
+    laser = np.repeat(np.array([*places], np.uint8), [len(points) for points in sweeps])
+    found = correspond(
+        np.concatenate(sweeps).astype(np.float32),
+        T_camera_from_lidar=raycast.camera_from_lidar(eye, 0.0),
+        K=K,
+        distortion=np.zeros(5),
+        width=1242,
+        height=375,
+        policy=Policy(),
+        lasers=lasers_of(laser, places),
+    )
+    low = laser[found.row] == 2
+    assert low.sum() > 500
+    assert found.visible[low].mean() > 0.995
+    assert found.visible[~low].mean() > 0.995
 
 
 def test_a_lone_pole_hides_a_thin_strip_only():
