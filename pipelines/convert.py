@@ -144,15 +144,17 @@ def _convert_block(
     storage = LocalStorage(out)
     skipped: list[Skipped] = []
     with lock.working(out, run):
-        writer = FrameWriter(
-            storage,
-            cameras=info.cameras,
-            attributes=info.frame_attributes,
-            point_columns=info.point_columns,
-            points=task.points,
-            images=task.images,
-        )
-        with writer:
+        with (
+            storage.batch() as batch,
+            FrameWriter(
+                batch,
+                cameras=info.cameras,
+                attributes=info.frame_attributes,
+                point_columns=info.point_columns,
+                points=task.points,
+                images=task.images,
+            ) as writer,
+        ):
             for ref in task.frames:
                 try:
                     frame = source.read(ref)

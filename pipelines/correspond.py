@@ -133,13 +133,14 @@ def _correspond_block(
     counts = np.zeros_like(starts)
     visible = 0
     with lock.working(store.path, run):
-        writers = {
-            spec.path.rsplit("/", 1)[1]: ShardWriter(storage, spec, task.rows)
-            for spec in schema.pair_arrays(group)
-        }
         with ExitStack() as stack:
-            for writer in writers.values():
-                stack.enter_context(writer)
+            batch = stack.enter_context(storage.batch())
+            writers = {
+                spec.path.rsplit("/", 1)[1]: stack.enter_context(
+                    ShardWriter(batch, spec, task.rows)
+                )
+                for spec in schema.pair_arrays(group)
+            }
             for frame in task.frames:
                 pairs = frame_correspondences(store[frame], policy)
                 for number, name in enumerate(store.cameras):
@@ -157,7 +158,7 @@ def _correspond_block(
 def frame_correspondences(frame: FrameView, policy: Policy) -> dict[str, Correspondences]:
     """The correspondences of each camera of one frame, computed from its points."""
     points, source = frame.points, frame.store.attributes["source"]
-    xyz = np.array([points[name] for name in "xyz"], dtype=np.float64).T
+    xyz = np.array([points[name] for name in "xyz"]).T
     numbers = source.get("projection_cameras", {}) if policy.projection == "published" else {}
     column = cache(points.__getitem__)
     lasers = None
@@ -216,10 +217,11 @@ def _finalise(
     files += [file for fragment in fragments for file in fragment.files]
     joined = joined_rows(fragments)
     tables = {path: np.concatenate(parts) for path, parts in joined.items()}
-    for spec in schema.pair_extent_arrays(group, len(store.cameras)):
-        files += write_array(storage, spec, tables[spec.path])
-        new_arrays.append((spec, len(tables[spec.path])))
-    files += write_metadata(storage, new_arrays)
+    with storage.batch() as batch:
+        for spec in schema.pair_extent_arrays(group, len(store.cameras)):
+            files += write_array(batch, spec, tables[spec.path])
+            new_arrays.append((spec, len(tables[spec.path])))
+        files += write_metadata(batch, new_arrays)
     entry: dict[str, Any] = {
         "group": group,
         "policy": policy.to_dict(),

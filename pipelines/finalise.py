@@ -51,14 +51,15 @@ def finalise(storage: LocalStorage, plan: Plan, fragments: Fragments, info: Sour
         )
     arrays: list[tuple[schema.ArraySpec, int]] = []
     totals: dict[str, int] = {}
-    for spec, table in _tables(rows, plan, info, frames_per_task):  # one at a time in memory
-        files += write_array(storage, spec, table)
-        arrays.append((spec, len(table)))
-        if spec.path in COUNTED:
-            totals[spec.path] = int(table.sum())
-    arrays += [(spec, plan.point_rows) for spec in schema.point_arrays(info.point_columns)]
-    arrays.append((schema.IMAGE_DATA, plan.image_rows))
-    files += write_metadata(storage, arrays)
+    with storage.batch() as batch:
+        for spec, table in _tables(rows, plan, info, frames_per_task):  # one at a time in memory
+            files += write_array(batch, spec, table)
+            arrays.append((spec, len(table)))
+            if spec.path in COUNTED:
+                totals[spec.path] = int(table.sum())
+        arrays += [(spec, plan.point_rows) for spec in schema.point_arrays(info.point_columns)]
+        arrays.append((schema.IMAGE_DATA, plan.image_rows))
+        files += write_metadata(batch, arrays)
     # Of blocks that were converted, and then again because their source had changed.
     for path in set(storage.files()) - {file.path for file in files}:
         (storage.root / path).unlink()

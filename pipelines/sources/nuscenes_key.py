@@ -6,6 +6,7 @@ frames of a whole data set fit into memory.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -77,7 +78,7 @@ def pose_matrix(pose: Pose) -> FloatArray:
     curves", 1985.
     """
     quaternion = np.array(pose[:4])
-    w, x, y, z = quaternion / np.linalg.norm(quaternion)
+    w, x, y, z = (quaternion / math.sqrt(quaternion @ quaternion)).tolist()
     return np.array(
         [
             [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y), pose[4]],

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from simipu.store.schema import ArraySpec
-    from simipu.store.storage import LocalStorage
+    from simipu.store.storage import Batch, LocalStorage
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +120,7 @@ def root_digest(document: Mapping[str, object]) -> str:
 
 
 def write_metadata(
-    storage: LocalStorage, arrays: Sequence[tuple[ArraySpec, int]]
+    storage: LocalStorage | Batch, arrays: Sequence[tuple[ArraySpec, int]]
 ) -> list[WrittenFile]:
     """Write the ``zarr.json`` of arrays and of the groups above them, except the root's."""
     files = []

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from simipu.store.schema import ArraySpec
-    from simipu.store.storage import DurableFile, LocalStorage
+    from simipu.store.storage import Batch, DurableFile, LocalStorage
 
 Array = npt.NDArray[np.generic]
 Bytes = npt.NDArray[np.uint8]
@@ -51,7 +51,7 @@ class ShardWriter:
     without an error writes what remains; ``files`` then lists what was written.
     """
 
-    def __init__(self, storage: LocalStorage, spec: ArraySpec, rows: range) -> None:
+    def __init__(self, storage: LocalStorage | Batch, spec: ArraySpec, rows: range) -> None:
         if rows.start % spec.shard_rows:
             raise ValueError(f"{spec.path}: row {rows.start} does not begin a shard")
         self.files: list[WrittenFile] = []
@@ -116,22 +116,26 @@ class ShardWriter:
             self._file = self._open_file.enter_context(
                 self._storage.create(self._spec.shard_path(shard))
             )
-        data = encode_chunk(self._pending, compressed=self._spec.compressed)
-        self._index.append((self._file.size, len(data)))
-        self._file.write(data)
+        if self._spec.compressed:
+            data = blosc.compress(self._pending, b"lz4", 5, blosc.SHUFFLE)
+        else:
+            data = self._pending.reshape(-1).view(np.uint8)
+        self._index.append((self._file.size, len(data) + _CRC_BYTES))
+        self._file.write(memoryview(data), _crc(data))
 
     def _finish_shard(self, shard: int) -> None:
         assert self._file is not None
         index = np.full((self._spec.chunks_per_shard, 2), _ABSENT, "<u8")
         index[: len(self._index)] = self._index
-        self._file.write(_with_crc(index.tobytes()))
+        encoded = index.tobytes()
+        self._file.write(encoded, _crc(encoded))
         path = self._spec.shard_path(shard)
         file, self._file, self._index = self._file, None, []
         self._open_file.close()
         self.files.append(WrittenFile(path, file.size, file.sha256))
 
 
-def write_array(storage: LocalStorage, spec: ArraySpec, rows: Array) -> list[WrittenFile]:
+def write_array(storage: LocalStorage | Batch, spec: ArraySpec, rows: Array) -> list[WrittenFile]:
     """Write a whole array at once."""
     with ShardWriter(storage, spec, range(len(rows))) as writer:
         writer.append(rows)
@@ -237,15 +241,8 @@ class ShardedArray:
         return index
 
 
-def encode_chunk(rows: Array, *, compressed: bool) -> bytes:
-    """One inner chunk as its codecs leave it."""
-    return _with_crc(
-        blosc.compress(rows, b"lz4", 5, blosc.SHUFFLE) if compressed else rows.tobytes()
-    )
-
-
-def _with_crc(data: bytes) -> bytes:
-    return data + int(crc32c(data)).to_bytes(_CRC_BYTES, "little")
+def _crc(data: bytes | Bytes) -> bytes:
+    return int(crc32c(data)).to_bytes(_CRC_BYTES, "little")
 
 
 def _crc_is_right(data: Bytes) -> bool:

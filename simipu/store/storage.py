@@ -10,18 +10,24 @@ import hashlib
 import os
 import uuid
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from simipu.errors import StoreError
 from simipu.store.schema import STAGING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _OPEN_FILES = 128
+_BATCH_FILES = 64
+_SYNC_THREADS = 16
+
+Item = TypeVar("Item")
 
 
 class DurableFile:
@@ -32,18 +38,74 @@ class DurableFile:
         self._hash = hashlib.sha256()
         self.size = 0
 
-    def write(self, data: bytes | memoryview) -> None:
-        """Append ``data``."""
-        view = memoryview(data)
-        self._hash.update(view)
-        self.size += len(view)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+    def write(self, *parts: bytes | memoryview) -> None:
+        """Append ``parts``, of single bytes, without joining them first."""
+        for part in parts:
+            self._hash.update(part)
+            self.size += len(part)
+        written = os.writev(self._descriptor, parts)
+        for part in parts:
+            rest = memoryview(part)[written:]
+            written = max(0, written - len(part))
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
 
     @property
     def sha256(self) -> str:
         """Hex digest of what was written."""
         return self._hash.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A file with all of its content, still open, and not yet in its place."""
+
+    descriptor: int
+    partial: Path
+    target: Path
+
+
+class Batch:
+    """Files that are written one by one, and brought to the disk and to their places together."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._written: list[_Written] = []
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[DurableFile]:
+        """Write a file of the batch."""
+        partial = self.root / STAGING / "partial" / uuid.uuid4().hex
+        if not partial.parent.is_dir():
+            _at_once(_sync_folder, sorted(_make_folder(partial.parent)))
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        file = _Written(descriptor, partial, self.root / path)
+        try:
+            yield DurableFile(descriptor)
+        except BaseException:
+            _discard([file])
+            raise
+        self._written.append(file)
+        if len(self._written) == _BATCH_FILES:
+            self.settle()
+
+    def settle(self) -> None:
+        """Bring what was written so far to the disk, and then to its places."""
+        files, self._written = self._written, []
+        try:
+            _at_once(os.fsync, [file.descriptor for file in files])
+            changed: set[Path] = set()
+            for file in files:
+                changed |= _make_folder(file.target.parent)
+                file.partial.replace(file.target)
+        finally:
+            _discard(files)
+        _at_once(_sync_folder, sorted(changed))
+
+    def discard(self) -> None:
+        """Remove what was not settled."""
+        _discard(self._written)
+        self._written = []
 
 
 class _OpenFile:
@@ -91,25 +153,20 @@ class LocalStorage:
         return os.pread(file.descriptor, length, offset)
 
     @contextmanager
-    def create(self, path: str) -> Iterator[DurableFile]:
-        """Write a file so that it is there whole, and on the disk, or not at all."""
-        target = self.root / path
-        staging = self.root / STAGING / "partial"
-        _make_folder(staging)
-        partial = staging / uuid.uuid4().hex
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    def batch(self) -> Iterator[Batch]:
+        """Write files so that afterwards each is there whole, and on the disk, or not at all."""
+        batch = Batch(self.root)
         try:
-            try:
-                yield DurableFile(descriptor)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            _make_folder(target.parent)
-            partial.replace(target)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
-        _sync_folder(target.parent)
+            yield batch
+            batch.settle()
+        finally:
+            batch.discard()
+
+    @contextmanager
+    def create(self, path: str) -> Iterator[DurableFile]:
+        """Write a file so that afterwards it is there whole, and on the disk, or not at all."""
+        with self.batch() as batch, batch.create(path) as file:
+            yield file
 
     def write(self, path: str, data: bytes) -> None:
         """Write a whole file durably."""
@@ -127,12 +184,30 @@ class LocalStorage:
         return sorted(found)
 
 
-def _make_folder(folder: Path) -> None:
-    """Make a folder and those above it, and have their names on the disk."""
-    if not folder.is_dir():
-        _make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _sync_folder(folder.parent)
+def _discard(files: Iterable[_Written]) -> None:
+    """Close files, and remove those that are not in their places."""
+    for file in files:
+        os.close(file.descriptor)
+        file.partial.unlink(missing_ok=True)
+
+
+def _make_folder(folder: Path) -> set[Path]:
+    """Make a folder and those above it; return the folders to sync for what is put into it."""
+    if folder.is_dir():
+        return {folder}
+    changed = _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    return changed | {folder}
+
+
+def _at_once(sync: Callable[[Item], None], items: Sequence[Item]) -> None:
+    """Sync all items; the disk does many together in little more time than one."""
+    if len(items) < 2:
+        for item in items:
+            sync(item)
+        return
+    with ThreadPoolExecutor(min(len(items), _SYNC_THREADS)) as threads:
+        list(threads.map(sync, items))
 
 
 def _sync_folder(folder: Path) -> None:

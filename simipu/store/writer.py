@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from simipu.records import Frame, Shutter
-    from simipu.store.storage import LocalStorage
+    from simipu.store.storage import Batch, LocalStorage
 
 Array = npt.NDArray[np.generic]
 
@@ -28,7 +28,7 @@ class FrameWriter:
     """Writes the frames of one task, in order.
 
     Args:
-        storage: the store.
+        storage: the store, or a batch of its files.
         cameras: camera names of the store, in order.
         attributes: names of the texts that every frame carries.
         point_columns: point column name -> dtype.
@@ -37,7 +37,7 @@ class FrameWriter:
 
     def __init__(
         self,
-        storage: LocalStorage,
+        storage: LocalStorage | Batch,
         *,
         cameras: Sequence[str],
         attributes: Sequence[str],
