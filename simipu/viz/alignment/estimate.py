@@ -1,11 +1,10 @@
-"""Whether the calibration and the timing of a store hold: depth edges against image edges.
+"""Whether the calibration and the timing of a store hold: LiDAR edges against image edges.
 
-Where a LiDAR sees a surface end, the image should have an edge (Levinson and Thrun, "Automatic
-online calibration of cameras and lasers", RSS 2013). The strength of the image's edges around
-these places, summed over frames, peaks at the rotation that is missing from the calibration. The
-uncertainty is that of an M-estimator (Huber's sandwich), each cell of each frame being one
-observation. Images that fit the cloud of a neighbouring frame better than their own are out of
-time.
+Where a LiDAR sees a surface or a mark end, the image should have an edge (Levinson and Thrun,
+"Automatic online calibration of cameras and lasers", RSS 2013). The strength of the image's edges
+around these places, summed over frames, peaks at the rotation that is missing from the
+calibration. Its uncertainty comes from drawing parts of images anew. Images that fit the cloud of a
+neighbouring frame better than their own are out of time.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from simipu.viz.alignment.edges import find_edges, scan_lines
-from simipu.viz.alignment.profiles import OFFSETS_DEG, Gradients
-from simipu.viz.alignment.rotation import Fit, fit_rotation, image_motion
+from simipu.viz.alignment.profiles import Gradients
+from simipu.viz.alignment.rotation import Fit, fit_rotation, image_motion, score_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -29,7 +28,8 @@ if TYPE_CHECKING:
 
 IMAGE_BUDGET = 240
 RUN = 3
-TIME_REACH_DEG = 0.1
+MOST_RUNS = 12
+TIME_OFFSETS_DEG = np.array([-0.1, -0.05, 0.0, 0.05, 0.1])
 
 LEAST_EDGES = 100
 # Of fewer frames the scatter says too little about the error: they can be off, but never good.
@@ -37,8 +37,9 @@ LEAST_FRAMES = 5
 LEAST_PAIRS = 4
 LEAST_PEAK = 5.0
 FLAGGED_DEG = 0.28
-FLAGGED_GAIN = 3.0
-MOST_SIGMA_DEG = 0.15
+FLAGGED_GAIN = 1.5
+EXCLUDED_DEG = 0.25
+GOOD_DEG = 0.45
 TIME_SIGMAS = 4.0
 
 ALL_CAMERAS = "all cameras"
@@ -54,9 +55,9 @@ class Rotation:
         sigma_deg: their standard errors; infinity where nothing holds them.
         shift_px: what they do to the middle of the image, (u, v); None for the LiDAR.
         shift_sigma_px: its standard errors.
-        edges: number of depth edges compared.
+        edges: number of edges compared.
         peak: standard deviations by which the best fit stands out of chance.
-        gain: standard deviations by which it is better than the calibration as stored.
+        gain: standard errors by which it is better than the calibration as stored.
         verdict: `GOOD`, `BAD` or `UNSURE`.
     """
 
@@ -103,14 +104,15 @@ class Alignment(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    profiles: FloatArray  # (2, cells, offsets + 1)
+    profiles: FloatArray
+    edges: int
     fit: tuple[float | None, float, float | None]  # of the image before, its own, the one after
 
 
 def estimate_alignment(
     store: Store, *, progress: Callable[[Iterable[int]], Iterable[int]] = iter
 ) -> Alignment:
-    """Compare depth edges with image edges over frames spread over a store.
+    """Compare edges of the LiDAR with edges of the images over frames spread over a store.
 
     At most `IMAGE_BUDGET` images are read, in runs of frames that follow each other. Only the
     correspondences, images and calibration of the store are used.
@@ -130,15 +132,16 @@ def estimate_alignment(
             views |= pending.views
         before, pending = pending, after
     names = [name for name in store.cameras if seen[name]]
-    units = {name: np.array([one.profiles for one in seen[name]]) for name in names}
-    turns = {name: image_motion(views[name]) for name in names}
-    cameras = {name: _rotation(units[name], turns[name], views[name]) for name in names}
+    evidence = {name: _Evidence.of(seen[name], views[name]) for name in names}
+    cameras = {name: _rotation([evidence[name]], views[name]) for name in names}
     timing = {name: _timing([one.fit for one in seen[name]], frames=len(chosen)) for name in names}
     if len(names) > 1:
         timing[ALL_CAMERAS] = _timing(
             [one.fit for name in names for one in seen[name]], frames=len(chosen)
         )
-    lidar = _lidar_rotation(units, turns, views) if len(names) > 1 else None
+    # Each camera alone may see too little of a LiDAR that is rotated against all of them.
+    turned = [evidence[name].from_lidar(views[name]) for name in names]
+    lidar = _rotation(turned, None) if len(names) > 1 else None
     return Alignment(cameras, lidar, timing, len(chosen))
 
 
@@ -153,14 +156,15 @@ def choose_frames(store: Store) -> list[int]:
 
 
 class _Frame:
-    """A frame's depth edges and image edges, kept while its neighbours are compared with it."""
+    """Edges of a frame's cloud and images, kept while its neighbours are compared with it."""
 
     def __init__(self, frame: FrameView) -> None:
         self.index, self.scene = frame.index, frame.scene
         line = scan_lines(frame.points)
+        intensity = frame.points["intensity"] if "intensity" in frame.points.columns else None
         self.views = dict(frame.cameras) if line is not None else {}
         self.edges = {
-            name: find_edges(view.correspondences, line)
+            name: find_edges(view.correspondences, line, intensity)
             for name, view in self.views.items()
             if line is not None
         }
@@ -173,29 +177,53 @@ class _Frame:
     ) -> None:
         """Note how the edges of every camera fit its own image and those beside it."""
         for name, view in self.views.items():
-            own = self.gradients[name].profiles(self.edges[name], view.width, view.height)
-            fits = [self._fit_of(other, name, view) for other in (before, after)]
-            seen[name].append(_Seen(own, (fits[0], _central(own), fits[1])))
+            profiles, edges = self.gradients[name].profiles(
+                self.edges[name], view.width, view.height
+            )
+            before_it, own, after_it = (
+                self._fit_of(other, name, view) for other in (before, self, after)
+            )
+            seen[name].append(_Seen(profiles, edges, (before_it, own or 0.0, after_it)))
 
     def _fit_of(self, other: _Frame | None, name: str, view: CameraView) -> float | None:
-        """How well the edges fit the image of a neighbour; None where it is none."""
+        """How well the edges fit the image of this frame or a neighbour; None where it is none."""
         if other is None or name not in other.gradients or other.scene != self.scene:
             return None
-        if abs(other.index - self.index) != 1:
+        if abs(other.index - self.index) > 1:
             return None
-        profiles = other.gradients[name].profiles(self.edges[name], view.width, view.height)
-        return _central(profiles)
+        profiles, edges = other.gradients[name].profiles(
+            self.edges[name], view.width, view.height, TIME_OFFSETS_DEG
+        )
+        return float(profiles.mean(axis=(1, 2)).sum() / max(edges, 1))
 
 
-def _central(profiles: FloatArray) -> float:
-    """Mean strength of the image's edges where the LiDAR expects them."""
-    middle = np.abs(OFFSETS_DEG) <= TIME_REACH_DEG + 1e-9
-    strength = profiles[..., :-1][..., middle].mean(axis=-1).sum()
-    return float(strength / max(profiles[..., -1].sum(), 1.0))
+class _Evidence(NamedTuple):
+    """What one camera has seen: profiles summed over runs of frames, and how its image moves."""
+
+    runs: list[FloatArray]
+    turn: FloatArray
+    edges: int
+    frames: int
+
+    @classmethod
+    def of(cls, seen: list[_Seen], view: CameraView) -> _Evidence:
+        length = -(-len(seen) // MOST_RUNS)
+        runs = [
+            np.sum([one.profiles for one in seen[start : start + length]], axis=0)
+            for start in range(0, len(seen), length)
+        ]
+        return cls(runs, image_motion(view), sum(one.edges for one in seen), len(seen))
+
+    def from_lidar(self, view: CameraView) -> _Evidence:
+        """The same about the axes of the LiDAR."""
+        axes = view.T_camera_from_lidar[:3, :3].T
+        return self._replace(turn=np.tensordot(axes, self.turn, axes=1))
 
 
-def _rotation(units: FloatArray, turn: FloatArray, view: CameraView | None) -> Rotation:
-    fit = fit_rotation(units, turn)
+def _rotation(evidence: list[_Evidence], view: CameraView | None) -> Rotation:
+    blocks = [score_blocks(run, one.turn) for one in evidence for run in one.runs]
+    fit = fit_rotation(np.concatenate(blocks))
+    edges = sum(one.edges for one in evidence)
     shift = sigma = None
     if view is not None:
         (pitch, yaw, _), (pitch_sigma, yaw_sigma, _) = fit.angles, fit.sigma
@@ -208,39 +236,24 @@ def _rotation(units: FloatArray, turn: FloatArray, view: CameraView | None) -> R
         sigma_deg=(sigmas[0], sigmas[1], sigmas[2]),
         shift_px=shift,
         shift_sigma_px=sigma,
-        edges=fit.edges,
+        edges=edges,
         peak=fit.peak,
         gain=fit.gain,
-        verdict=_judge(fit, len(units)),
+        verdict=_judge(fit, edges, max(one.frames for one in evidence)),
     )
 
 
-def _lidar_rotation(
-    units: dict[str, FloatArray], turns: dict[str, FloatArray], views: dict[str, CameraView]
-) -> Rotation:
-    """Fit one rotation of the LiDAR to all cameras: each alone may see too little."""
-    frames = max(len(of_camera) for of_camera in units.values())
-    padded = [
-        np.concatenate([each, np.zeros((frames - len(each), *each.shape[1:]))])
-        for each in units.values()
-    ]
-    turned = [
-        np.tensordot(views[name].T_camera_from_lidar[:3, :3].T, turn, axes=1)
-        for name, turn in turns.items()
-    ]
-    return _rotation(np.concatenate(padded, axis=2), np.concatenate(turned, axis=2), None)
-
-
-def _judge(fit: Fit, frames: int) -> str:
-    if fit.edges < LEAST_EDGES or fit.peak < LEAST_PEAK:
+def _judge(fit: Fit, edges: int, frames: int) -> str:
+    if edges < LEAST_EDGES or fit.peak < LEAST_PEAK:
         return UNSURE
-    sure = fit.sigma <= MOST_SIGMA_DEG
-    off = np.abs(fit.angles) - fit.sigma > FLAGGED_DEG
-    if (sure & off).any() and fit.gain > FLAGGED_GAIN:
+    least = np.maximum(fit.low, -fit.high)  # of the angle's size, nearly surely
+    off = (np.abs(fit.angles) > FLAGGED_DEG) & (least > EXCLUDED_DEG)
+    if off.any() and fit.gain > FLAGGED_GAIN:
         return BAD
     if frames < LEAST_FRAMES:
         return UNSURE
-    return GOOD if sure.all() and (np.abs(fit.angles) <= FLAGGED_DEG).all() else UNSURE
+    held = np.maximum(-fit.low, fit.high) < GOOD_DEG
+    return GOOD if held.all() and (np.abs(fit.angles) <= FLAGGED_DEG).all() else UNSURE
 
 
 def _timing(fits: list[tuple[float | None, float, float | None]], *, frames: int) -> Timing:

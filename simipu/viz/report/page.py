@@ -124,7 +124,7 @@ def _alignment(numbers: Numbers) -> str:
         "than the one after (\N{GREEK SMALL LETTER SIGMA})", "Comparisons", "Timing",
     )  # fmt: skip
     return (
-        f"<p>Frames used: {alignment.frames:,}. Depth edges of the LiDAR are compared with edges "
+        f"<p>Frames used: {alignment.frames:,}. Edges of what the LiDAR sees are compared with edges "
         "of the images: the rotation is the one under which they agree best, as it has to be "
         "applied to the camera's frame (x right, y down, z forward) to mend the calibration. "
         "Standard errors leave out what is common to all frames.</p>"
