@@ -22,6 +22,7 @@ from simipu.viz.alignment.estimate import (
     choose_frames,
     estimate_alignment,
 )
+from simipu.viz.alignment.evidence import Seen, group_runs
 from simipu.viz.alignment.profiles import COLUMNS, OFFSETS_DEG, ROWS, Gradients
 from simipu.viz.alignment.rotation import Fit, fit_rotation, image_motion, score_blocks
 
@@ -139,7 +140,7 @@ def test_a_rotation_about_any_axis_is_found_between_widely_spaced_beams(axis, de
     turn = image_motion(CAMERA)
     fit = fit_rotation(np.concatenate([blocks_of(seed, R, turn) for seed in range(5)]))
     np.testing.assert_allclose(fit.angles, degrees * np.eye(3)[axis], atol=0.12)
-    assert _judge(fit, edges=1000, frames=5) == (BAD if degrees else GOOD)
+    assert _judge(fit, edges=1000, runs=5) == (BAD if degrees else GOOD)
 
 
 def test_cameras_together_tell_what_one_alone_does_not():
@@ -166,7 +167,7 @@ def test_profiles_peak_at_the_offset_of_an_edge():
 
 
 @pytest.mark.parametrize(
-    ("angle", "half", "frames", "verdict"),
+    ("angle", "half", "runs", "verdict"),
     [
         (0.5, 0.1, 1, BAD),
         (0.5, 0.4, 20, UNSURE),
@@ -176,11 +177,23 @@ def test_profiles_peak_at_the_offset_of_an_edge():
         (0.26, 0.05, 20, GOOD),
     ],
 )
-def test_good_needs_half_a_degree_to_be_excluded(angle, half, frames, verdict):
+def test_good_needs_half_a_degree_to_be_excluded(angle, half, runs, verdict):
     angles, wide = np.array([0.0, angle, 0.0]), np.array([0.05, half, 0.05])
     fit = Fit(angles, wide / 2, angles - wide, angles + wide, peak=9.0, gain=3.0)
-    assert _judge(fit, 500, frames) == verdict
-    assert _judge(fit._replace(peak=3.0), 500, frames) == UNSURE
+    assert _judge(fit, 500, runs) == verdict
+    assert _judge(fit._replace(peak=3.0), 500, runs) == UNSURE
+
+
+def test_what_a_standing_vehicle_sees_counts_once():
+    def runs_of(places):
+        seen = [Seen(np.ones(1), 1, (None, 0.0, None), place) for place in places]
+        return [len(run) for run in group_runs(seen)]
+
+    driving = [np.array([5.0 * i, 0, 0]) for i in range(24)]
+    assert runs_of(driving) == [2] * 12
+    assert runs_of([None] * 24) == [2] * 12  # where it is is not known
+    assert runs_of([np.array([0.01 * i, 0, 0]) for i in range(24)]) == [24]
+    assert runs_of(driving[:4] + [driving[4]] * 20) == [2, 2, 20]
 
 
 def test_long_stores_are_sampled_in_runs():

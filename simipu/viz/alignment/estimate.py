@@ -15,24 +15,21 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from simipu.viz.alignment.edges import find_edges, scan_lines
-from simipu.viz.alignment.profiles import Gradients
-from simipu.viz.alignment.rotation import Fit, fit_rotation, image_motion, score_blocks
+from simipu.viz.alignment.evidence import Evidence, Seen, SeenFrame
+from simipu.viz.alignment.rotation import Fit, fit_rotation, score_blocks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from simipu.records import FloatArray
     from simipu.store.reader import Store
-    from simipu.store.views import CameraView, FrameView
+    from simipu.store.views import CameraView
 
 IMAGE_BUDGET = 240
 RUN = 3
-MOST_RUNS = 12
-TIME_OFFSETS_DEG = np.array([-0.1, -0.05, 0.0, 0.05, 0.1])
 
 LEAST_EDGES = 100
-# Of fewer frames the scatter says too little about the error: they can be off, but never good.
+# Of fewer the scatter says too little about the error: they can be off, but never good.
+LEAST_RUNS = 5
 LEAST_FRAMES = 5
 LEAST_PAIRS = 4
 LEAST_PEAK = 5.0
@@ -103,12 +100,6 @@ class Alignment(NamedTuple):
     frames: int
 
 
-class _Seen(NamedTuple):
-    profiles: FloatArray
-    edges: int
-    fit: tuple[float | None, float, float | None]  # of the image before, its own, the one after
-
-
 def estimate_alignment(
     store: Store, *, progress: Callable[[Iterable[int]], Iterable[int]] = iter
 ) -> Alignment:
@@ -121,18 +112,18 @@ def estimate_alignment(
         StoreError: the store has no correspondences.
     """
     chosen = choose_frames(store)
-    seen: dict[str, list[_Seen]] = {name: [] for name in store.cameras}
+    seen: dict[str, list[Seen]] = {name: [] for name in store.cameras}
     views: dict[str, CameraView] = {}
-    before: _Frame | None = None
-    pending: _Frame | None = None
+    before: SeenFrame | None = None
+    pending: SeenFrame | None = None
     for index in chain(progress(chosen), [None]):
-        after = None if index is None else _Frame(store[index])
+        after = None if index is None else SeenFrame(store[index])
         if pending is not None:
             pending.compare(before, after, seen)
             views |= pending.views
         before, pending = pending, after
     names = [name for name in store.cameras if seen[name]]
-    evidence = {name: _Evidence.of(seen[name], views[name]) for name in names}
+    evidence = {name: Evidence.of(seen[name], views[name]) for name in names}
     cameras = {name: _rotation([evidence[name]], views[name]) for name in names}
     timing = {name: _timing([one.fit for one in seen[name]], frames=len(chosen)) for name in names}
     if len(names) > 1:
@@ -155,72 +146,7 @@ def choose_frames(store: Store) -> list[int]:
     return [int(index) for index in np.unique(starts[:, None] + np.arange(RUN))]
 
 
-class _Frame:
-    """Edges of a frame's cloud and images, kept while its neighbours are compared with it."""
-
-    def __init__(self, frame: FrameView) -> None:
-        self.index, self.scene = frame.index, frame.scene
-        line = scan_lines(frame.points)
-        intensity = frame.points["intensity"] if "intensity" in frame.points.columns else None
-        self.views = dict(frame.cameras) if line is not None else {}
-        self.edges = {
-            name: find_edges(view.correspondences, line, intensity)
-            for name, view in self.views.items()
-            if line is not None
-        }
-        self.gradients = {
-            name: Gradients(view.image(), float(view.K[0, 0])) for name, view in self.views.items()
-        }
-
-    def compare(
-        self, before: _Frame | None, after: _Frame | None, seen: dict[str, list[_Seen]]
-    ) -> None:
-        """Note how the edges of every camera fit its own image and those beside it."""
-        for name, view in self.views.items():
-            profiles, edges = self.gradients[name].profiles(
-                self.edges[name], view.width, view.height
-            )
-            before_it, own, after_it = (
-                self._fit_of(other, name, view) for other in (before, self, after)
-            )
-            seen[name].append(_Seen(profiles, edges, (before_it, own or 0.0, after_it)))
-
-    def _fit_of(self, other: _Frame | None, name: str, view: CameraView) -> float | None:
-        """How well the edges fit the image of this frame or a neighbour; None where it is none."""
-        if other is None or name not in other.gradients or other.scene != self.scene:
-            return None
-        if abs(other.index - self.index) > 1:
-            return None
-        profiles, edges = other.gradients[name].profiles(
-            self.edges[name], view.width, view.height, TIME_OFFSETS_DEG
-        )
-        return float(profiles.mean(axis=(1, 2)).sum() / max(edges, 1))
-
-
-class _Evidence(NamedTuple):
-    """What one camera has seen: profiles summed over runs of frames, and how its image moves."""
-
-    runs: list[FloatArray]
-    turn: FloatArray
-    edges: int
-    frames: int
-
-    @classmethod
-    def of(cls, seen: list[_Seen], view: CameraView) -> _Evidence:
-        length = -(-len(seen) // MOST_RUNS)
-        runs = [
-            np.sum([one.profiles for one in seen[start : start + length]], axis=0)
-            for start in range(0, len(seen), length)
-        ]
-        return cls(runs, image_motion(view), sum(one.edges for one in seen), len(seen))
-
-    def from_lidar(self, view: CameraView) -> _Evidence:
-        """The same about the axes of the LiDAR."""
-        axes = view.T_camera_from_lidar[:3, :3].T
-        return self._replace(turn=np.tensordot(axes, self.turn, axes=1))
-
-
-def _rotation(evidence: list[_Evidence], view: CameraView | None) -> Rotation:
+def _rotation(evidence: list[Evidence], view: CameraView | None) -> Rotation:
     blocks = [score_blocks(run, one.turn) for one in evidence for run in one.runs]
     fit = fit_rotation(np.concatenate(blocks))
     edges = sum(one.edges for one in evidence)
@@ -239,18 +165,18 @@ def _rotation(evidence: list[_Evidence], view: CameraView | None) -> Rotation:
         edges=edges,
         peak=fit.peak,
         gain=fit.gain,
-        verdict=_judge(fit, edges, max(one.frames for one in evidence)),
+        verdict=_judge(fit, edges, max(len(one.runs) for one in evidence)),
     )
 
 
-def _judge(fit: Fit, edges: int, frames: int) -> str:
+def _judge(fit: Fit, edges: int, runs: int) -> str:
     if edges < LEAST_EDGES or fit.peak < LEAST_PEAK:
         return UNSURE
     least = np.maximum(fit.low, -fit.high)  # of the angle's size, nearly surely
     off = (np.abs(fit.angles) > FLAGGED_DEG) & (least > EXCLUDED_DEG)
     if off.any() and fit.gain > FLAGGED_GAIN:
         return BAD
-    if frames < LEAST_FRAMES:
+    if runs < LEAST_RUNS:
         return UNSURE
     held = np.maximum(-fit.low, fit.high) < GOOD_DEG
     return GOOD if held.all() and (np.abs(fit.angles) <= FLAGGED_DEG).all() else UNSURE

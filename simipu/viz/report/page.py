@@ -112,7 +112,7 @@ def _alignment(numbers: Numbers) -> str:
         evidence = f"{found.gain:.1f}"
         rows.append((name, describe(found), shift, f"{found.edges:,}", evidence, found.verdict))
     head = (
-        "Camera", "Rotation about x, y, z", "Shift u, v (px)", "Depth edges",
+        "Camera", "Rotation about x, y, z", "Shift u, v (px)", "Edges",
         "Better than stored (\N{GREEK SMALL LETTER SIGMA})", "Verdict",
     )  # fmt: skip
     times = [
@@ -124,7 +124,7 @@ def _alignment(numbers: Numbers) -> str:
         "than the one after (\N{GREEK SMALL LETTER SIGMA})", "Comparisons", "Timing",
     )  # fmt: skip
     return (
-        f"<p>Frames used: {alignment.frames:,}. Edges of what the LiDAR sees are compared with edges "
+        f"<p>Frames used: {alignment.frames:,}. Edges that the LiDAR sees are compared with edges "
         "of the images: the rotation is the one under which they agree best, as it has to be "
         "applied to the camera's frame (x right, y down, z forward) to mend the calibration. "
         "Standard errors leave out what is common to all frames.</p>"
