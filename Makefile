@@ -12,6 +12,9 @@ INSTALLING := $(VENV)/.installing
 DEMO := demo
 # Processes that run the tests; each file's tests stay in one.
 JOBS ?= 2
+# Those that need nothing but the samples, and minutes.
+BENCHMARKS := correspondences occlusion occlusion_bound synthetic store_read loader many_frames nuscenes_speed \
+  waymo waymo_conversion waymo_plan waymo_visibility validate train_step point_encoders
 # What Open3D links against, by Debian's names.
 SYSTEM_LIBRARIES := libgl1 libgomp1 libusb-1.0-0
 
@@ -20,7 +23,7 @@ help:
 	@echo "make demo    make a synthetic world, convert it, train on it and draw a picture, into ./$(DEMO)"
 	@echo "make test    lint, types, tests, and the wheel as a user installs it"
 	@echo "make lint    ruff and mypy only"
-	@echo "make bench   the benchmarks of tests/benchmarks"
+	@echo "make bench   the benchmarks of tests/benchmarks that take minutes"
 	@echo "make clean   remove what these targets made, except $(VENV)"
 
 # Every command goes on where it was stopped, and so does this. Of the six scenes, one frame a
@@ -55,7 +58,7 @@ lint: $(INSTALLED)
 .PHONY: bench
 bench: $(INSTALLED)
 	@export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1; \
-	for name in correspondences occlusion occlusion_bound synthetic store_read loader many_frames nuscenes_speed waymo validate train_step; do \
+	for name in $(BENCHMARKS); do \
 	  echo "== $$name"; $(PY) tests/benchmarks/$$name.py; done
 
 .PHONY: clean
