@@ -148,14 +148,18 @@ class SimilarityTransform:
     @property
     def T_augmented_from_clean(self) -> npt.NDArray[np.float64]:
         """(4, 4) the whole transform."""
+        # Written out: every sample needs it, and products of small matrices take far longer.
+        scale, side = self.scale, -1.0 if self.mirror_y else 1.0
         cos, sin = math.cos(self.yaw_rad), math.sin(self.yaw_rad)
-        y = -1.0 if self.mirror_y else 1.0
-        axis = np.array([*self.axis_m, 0.0])
-        rotation = np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
-        transform = np.eye(4)
-        transform[:3, :3] = self.scale * rotation @ np.diag([1, y, 1])
-        transform[:3, 3] = self.scale * (axis - rotation @ axis)
-        return transform
+        x, y = self.axis_m
+        return np.array(
+            [
+                [scale * cos, -scale * sin * side, 0.0, scale * (x - (cos * x - sin * y))],
+                [scale * sin, scale * cos * side, 0.0, scale * (y - (sin * x + cos * y))],
+                [0.0, 0.0, scale, 0.0],
+                [0.0, 0.0, 0.0, 1.0],
+            ]
+        )
 
     def apply(self, xyz_m: Float32Array) -> Float32Array:
         """Transform (N, 3) points."""

@@ -33,7 +33,7 @@ class CameraPoints:
         first, stop = (int(rows.min()), int(rows.max()) + 1) if len(rows) else (0, 0)
         start = int(store.table("lidar/start")[frame])
         self._extent = start + first, start + stop
-        self._rows = rows - np.uint32(first)
+        self._rows = rows.astype(np.intp) - first  # NumPy's own index type selects faster
         self._store = store
         self._columns: dict[str, Column] = {}
 
@@ -67,5 +67,6 @@ def standardised_intensity(
     values = points["intensity"][rows].astype(np.float32)[:, None]
     if len(values):
         values -= values.mean()
-        values /= max(values.std(), np.float32(1e-6))
+        deviation = np.sqrt(np.vdot(values, values) / np.float32(len(values)))
+        values /= max(deviation, np.float32(1e-6))
     return values
