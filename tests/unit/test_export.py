@@ -1,6 +1,4 @@
 import json
-import os
-import pickle
 from types import SimpleNamespace
 
 import pytest
@@ -12,35 +10,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 import mmdet_resnet
-from simipu.data.config import Selection
+from run_folder import make_run, trained
 from simipu.errors import SimipuError, UsageError
 from simipu.export.card import describe
 from simipu.export.names import MMDET, TORCHVISION, make_export
 from simipu.export.points import METADATA, load_point_encoder, settings_of
-from simipu.export.run import WEIGHTS, Data, read_run
+from simipu.export.run import Data, read_run
 from simipu.export.write import check_destination, write_export
 from simipu.methods.build import build_method
 from simipu.models.pointnet2 import PointEncoder
-from simipu.train.checkpoint import BEST, list_checkpoints, load_checkpoint, write_state
-from simipu.train.config import DataConfig, ModelConfig, TrainConfig
-from simipu.train.runfolder import MARK, PROVENANCE
+from simipu.train.config import ModelConfig
 
 IMAGES = torch.linspace(-2, 2, 2 * 3 * 64 * 96).reshape(2, 3, 64, 96).sin()
-
-
-@torch.no_grad()
-def trained(network: nn.Module) -> nn.Module:
-    """The network with other tensors than any constructor gives, statistics included."""
-    generator = torch.Generator().manual_seed(0)
-    for name, tensor in network.state_dict().items():
-        if tensor.is_floating_point():
-            noise = torch.randn(tensor.shape, generator=generator)
-            tensor.mul_(1 + 0.1 * noise).add_(0.01 * noise)
-            if name.endswith("running_var"):
-                tensor.abs_()
-        else:
-            tensor.add_(7)
-    return network.eval()
 
 
 def method_with(images: nn.Module, points: nn.Module | None = None) -> SimpleNamespace:
@@ -196,150 +177,10 @@ def test_other_batch_norms_than_the_targets_are_named(target):
     assert set(export.batch_norm) == {(1e-5, 0.1), (1e-3, 0.01)}
 
 
-# Run folders
-
-
-def make_run(folder, *, ema=False, damage=None, steps=(2, 4)):
-    config = TrainConfig(
-        data=DataConfig(stores=(Selection(path="/some/where/gone.zarr", frames=":8"),)),
-        model=ModelConfig(image_backbone="resnet18"),
-    )
-    method = trained(build_method(config.model, pairs=config.sample.pairs))
-    average = {name: tensor + 1 for name, tensor in method.state_dict().items()}
-    for step in steps:
-        state = {
-            "step": step,
-            "config": config.to_dict(),
-            "fingerprints": ["f00d", "beef"],
-            "method": method.state_dict(),
-            "optimizer": {},
-            "ema": average if ema else None,
-        }
-        if damage is not None:
-            damage(state)
-        write_state(folder / "checkpoints" / f"step-{step:09d}.pt", state)
-    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    (folder / MARK).touch()
-    (folder / PROVENANCE).write_text(json.dumps({"versions": {"torch": "2.0"}}))
-    records = [
-        {"step": 0, "retrieval/recall_at_1": 0.01},
-        {"step": 2, "warning": "/some/where/gone.zarr is small"},
-        {"step": 4, "retrieval/recall_at_1": 0.25, "retrieval/control_at_1": None},
-    ]
-    (folder / "log.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    return folder
-
-
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("runs") / "a")
-
-
-@pytest.fixture(scope="module")
-def trained_run(run):
+def trained_run(tmp_path_factory):
+    run = make_run(tmp_path_factory.mktemp("runs") / "a")
     return read_run(run, checkpoint="last", weights="model")
-
-
-def test_a_run_is_read(run, trained_run):
-    assert (trained_run.step, trained_run.backbone, trained_run.name) == (4, "resnet18", "a")
-    assert trained_run.metrics["retrieval/recall_at_1"] == 0.25
-    assert trained_run.versions == {"torch": "2.0"}
-    assert not trained_run.method.training
-    expected = load_checkpoint(list_checkpoints(run / "checkpoints")[-1])["method"]
-    for name, tensor in trained_run.method.state_dict().items():
-        assert torch.equal(tensor, expected[name])
-    earlier = read_run(run, checkpoint="2", weights="model")
-    assert (earlier.step, earlier.metrics["step"]) == (2, 0)
-    assert trained_run.doubts == ("gone.zarr is small",)
-    assert trained_run.settings["data"]["stores"][0]["path"] == "gone.zarr"
-
-
-def test_the_best_checkpoint_and_the_average_are_read_on_request(tmp_path):
-    run = make_run(tmp_path / "b", ema=True)
-    with pytest.raises(UsageError, match=r"no checkpoint 'best'"):
-        read_run(run, checkpoint="best", weights="ema")
-    (run / "checkpoints" / "step-000000002.pt").rename(run / "checkpoints" / BEST)
-    plain, average = (read_run(run, checkpoint="best", weights=name) for name in WEIGHTS)
-    assert (plain.step, average.step) == (2, 2)
-    assert (plain.metrics_of, average.weights) == ("ema", "ema")
-    name = "image_encoder.backbone.conv1.weight"
-    state = [one.method.state_dict()[name] for one in (plain, average)]
-    assert torch.equal(state[0] + 1, state[1])
-
-
-def test_without_its_store_the_licence_is_not_known(trained_run):
-    (data,) = trained_run.data
-    assert (data.fingerprint, data.licence) == ("f00d", None)
-    assert data.selection == {"frames": ":8"}
-    (warning,) = trained_run.warnings
-    assert "licence of the data is not known: gone.zarr" in warning
-
-
-def test_random_weights_are_warned_of(tmp_path, trained_run):
-    run = read_run(make_run(tmp_path / "b", steps=(0,)), checkpoint="0", weights="model")
-    assert run.warnings[-1].startswith("These weights are random")
-    assert not any("random" in warning for warning in trained_run.warnings)
-
-
-def test_no_run_and_no_checkpoint_are_told_apart(tmp_path):
-    with pytest.raises(UsageError, match="not the folder of a run"):
-        read_run(tmp_path / "missing", checkpoint="last", weights="model")
-    with pytest.raises(UsageError, match="not the folder of a run"):
-        read_run(tmp_path, checkpoint="last", weights="model")
-    (tmp_path / MARK).touch()
-    with pytest.raises(UsageError, match="no checkpoint yet"):
-        read_run(tmp_path, checkpoint="last", weights="model")
-
-
-@pytest.mark.parametrize("wanted", ["3", "-4", "newest", "../../a"])
-def test_a_missing_checkpoint_is_answered_with_those_there_are(run, wanted):
-    with pytest.raises(UsageError, match=r"(?s)no checkpoint.*2, 4, last"):
-        read_run(run, checkpoint=wanted, weights="model")
-
-
-def test_an_average_that_was_not_kept_is_not_made_up(run):
-    with pytest.raises(UsageError, match=r"(?s)no moving average.*optim\.average"):
-        read_run(run, checkpoint="last", weights="ema")
-
-
-def set_nan(state):
-    state["method"]["image_encoder.backbone.conv1.weight"][0] = torch.nan
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (set_nan, "not finite"),
-        (lambda state: state["method"].popitem(), "does not fit this version"),
-        (lambda state: state["config"].update(more=1), "does not fit.*no setting more"),
-        (lambda state: state["config"]["model"].update(image_backbone="hf-hub:a/b"), "'hf-hub"),
-        (lambda state: state["config"]["model"].update(image_backbone=[1]), "does not fit"),
-        (lambda state: state.update(config=None), "does not fit"),
-        (lambda state: state.update(method=3), "does not fit"),
-        (lambda state: state.update(fingerprints=[]), "does not fit"),
-        (lambda state: state.pop("ema"), "another version"),
-    ],
-)
-def test_a_checkpoint_that_cannot_be_used_is_refused(tmp_path, damage, message):
-    run = make_run(tmp_path / "b", damage=damage, steps=(1,))
-    with pytest.raises(SimipuError, match=message):
-        read_run(run, checkpoint="last", weights="model")
-
-
-class Payload:
-    def __reduce__(self):
-        return (os.mkdir, ("executed",))
-
-
-def test_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    run = make_run(tmp_path / "b", steps=())
-    torch.save({"method": Payload()}, run / "checkpoints" / "step-000000001.pt")
-    with pytest.raises(SimipuError, match="not a whole checkpoint"):
-        read_run(run, checkpoint="last", weights="model")
-    assert not (tmp_path / "executed").exists()
-    pickle.loads(pickle.dumps(Payload()))  # it would have left its trace
-    assert (tmp_path / "executed").exists()
 
 
 # Files
