@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from simipu.cli._errors import ReportingCommand
 from simipu.cli._options import (
     Function,
+    check_policy,
     correspond,
     given,
     options,
@@ -29,7 +31,13 @@ _convert_options = options(
     click.option(
         "--out", type=click.Path(path_type=Path), required=True, help="The store to write."
     ),
-    click.option("--limit", type=click.IntRange(min=1), help="Convert only the first N frames."),
+    click.option(
+        "--limit",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Convert only the first N frames. What the search for frames finds at fault beyond "
+        "them stops the command too.",
+    ),
     click.option("--overwrite", is_flag=True, help="Replace a store with other content."),
     click.option(
         "--skip-bad", is_flag=True, help="Leave faulty frames out, and list them in the store."
@@ -87,7 +95,7 @@ def kitti(root: Path, **options: Any) -> None:
     """Convert the KITTI object benchmark.
 
     ROOT holds training/ and testing/, each with image_2 and image_3 (one is enough), velodyne and
-    calib. ImageSets/{train,val,test}.txt give the splits where they exist.
+    calib. ImageSets/{train,val}.txt give the splits of training/ where they exist.
 
     \b
     simipu-prep kitti --root /data/kitti_object --out kitti.zarr
@@ -139,7 +147,10 @@ def kitti_raw(root: Path, **options: Any) -> None:
     help="Largest distance in time of an image from a sweep between keyframes.",
 )
 @_convert_options
+@click.pass_context
 def nuscenes(
+    ctx: click.Context,
+    /,
     root: Path,
     version: str | None,
     split: str | None,
@@ -157,8 +168,15 @@ def nuscenes(
     \b
     simipu-prep nuscenes --root /data/nuscenes --split train --out nuscenes.zarr
     """
+    from simipu.errors import UsageError
     from simipu.pipelines.sources.nuscenes import NuScenes
 
+    if not sweeps and ctx.get_parameter_source("tolerance_ms") is ParameterSource.COMMANDLINE:
+        raise UsageError(
+            "it does nothing without --sweeps: a keyframe names its images",
+            where="--tolerance-ms",
+            fix="Add --sweeps, or leave it out.",
+        )
     source = NuScenes(
         root.absolute(),
         version=version,
@@ -216,7 +234,7 @@ def waymo(
     ROOT holds the splits, or is one. TFRecord files need the official messages:
     pip install --no-deps waymo-open-dataset-tf-2-12-0==1.6.7
 
-    
+    \b
     simipu-prep waymo --root /data/waymo --split training --out waymo.zarr
     """
     from simipu.pipelines.sources.waymo import Waymo
@@ -276,10 +294,9 @@ def _prepare(
     scheduler: str | None,
     **policy: Any,
 ) -> None:
-    from simipu.correspond.policy import Policy
     from simipu.pipelines.convert import convert
 
-    Policy.from_dict(given(policy))  # refuse a bad one before hours of conversion
+    check_policy(given(policy), source, no_correspondences=no_correspondences)
     where = resources(workers, scheduler)
     with progress_bars("frames") as advance:
         convert(

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 from simipu.data.config import SampleConfig
 from simipu.errors import UsageError
 from simipu.evaluate.evaluation import RANDOM, Subject
-from simipu.export.points import is_point_encoder, load_point_encoder, settings_of
+from simipu.export.points import (
+    INPUTS,
+    is_point_encoder,
+    load_point_encoder,
+    read_inputs,
+    settings_of,
+)
 from simipu.export.run import read_run
 from simipu.methods.build import build_method
 from simipu.models.image import ImageEncoder
@@ -16,7 +22,7 @@ from simipu.models.pointnet2 import PointEncoder
 from simipu.train.settings import build_config
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from simipu.methods.config import ModelConfig
@@ -29,7 +35,7 @@ class Encoders:
     Attributes:
         subject: the encoders.
         backbone: timm's name of the image encoder; None of a file without one.
-        sample: sizes that it was trained with; the defaults of a file.
+        sample: sizes that it was trained with; of a file the defaults, as far as it does not know.
         trained: fingerprint and selection of each store that it was trained on.
         model: settings of the networks; None of a file.
     """
@@ -62,8 +68,10 @@ def load_encoders(
     if path.is_file():
         if is_point_encoder(path):
             points = load_point_encoder(path)
+            sample = build_config({"sample": {**read_inputs(path), "pairs": 2}}).sample
             # It has room for so many points of pairs.
-            sample = SampleConfig(pairs=min(SampleConfig().pairs, points.centres[0]))
+            pairs = min(SampleConfig().pairs, points.centres[0], sample.points)
+            sample = replace(sample, pairs=pairs)
             return Encoders(subject=Subject(name=name, points=points), sample=sample)
         if backbone is None:
             raise UsageError(
@@ -87,6 +95,23 @@ def load_encoders(
         trained=tuple((data.fingerprint, data.selection) for data in run.data),
         model=config.model,
     )
+
+
+def refuse_other_inputs(loaded: Sequence[Encoders]) -> None:
+    """All are shown the same points: what one was not trained on would be measured unfairly.
+
+    Raises:
+        UsageError: point encoders were trained with and without intensities, or at other ranges.
+    """
+    encoders = [one for one in loaded if one.subject.points is not None]
+    for name in INPUTS[1:]:
+        values = {one.subject.name: getattr(one.sample, name) for one in encoders}
+        if len(set(values.values())) > 1:
+            found = ", ".join(f"{subject} {value}" for subject, value in values.items())
+            raise UsageError(
+                f"the point encoders were trained with different sample.{name}: {found}",
+                fix="Measure them one by one.",
+            )
 
 
 def make_random(like: Encoders) -> Callable[[], Subject]:

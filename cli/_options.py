@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from simipu.pipelines.convert import Resources
+    from simipu.pipelines.sources.base import Source
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -100,9 +101,46 @@ policy_options = options(
 
 def resources(workers: int | None, scheduler: str | None) -> Resources:
     """Where the work is to run."""
+    from simipu.errors import UsageError
     from simipu.pipelines.convert import Resources
 
+    if workers is not None and scheduler is not None:
+        raise UsageError(
+            "it does nothing with --scheduler, which has workers of its own",
+            where="--workers",
+            fix="Leave one of the two out.",
+        )
     return Resources(workers=workers or len(os.sched_getaffinity(0)), scheduler=scheduler)
+
+
+def check_policy(policy: dict[str, Any], source: Source, *, no_correspondences: bool) -> None:
+    """Refuse, before hours of conversion, what could not be met after it.
+
+    Args:
+        policy: the fields of `policy_options` that the user gave.
+        source: what is to be converted.
+        no_correspondences: whether it is only to be converted.
+
+    Raises:
+        UsageError: the policy is wrong, of no use, or not one for this data set.
+    """
+    from simipu.correspond.policy import Policy
+    from simipu.errors import UsageError
+    from simipu.pipelines.sources.checked import Checked
+
+    Policy.from_dict(policy)
+    if no_correspondences and policy:
+        raise UsageError(
+            "it does nothing with --no-correspondences",
+            where=_flag(next(iter(policy))),
+            fix="Leave one of the two out; `simipu-prep correspond` takes such options later.",
+        )
+    if policy.get("projection") == "published" and not Checked(source).info.projection_cameras:
+        raise UsageError(
+            "the data set has no projection of its own",
+            where="--projection published",
+            fix="Let it be computed: --projection computed.",
+        )
 
 
 def correspond(store: Path, policy: dict[str, Any], where: Resources) -> None:
@@ -127,6 +165,12 @@ def correspond(store: Path, policy: dict[str, Any], where: Resources) -> None:
 def given(values: dict[str, Any]) -> dict[str, Any]:
     """Only the options that the user gave."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _flag(name: str) -> str:
+    """How the user writes an option of the command that runs."""
+    parameters = click.get_current_context().command.params
+    return next(parameter.opts[0] for parameter in parameters if parameter.name == name)
 
 
 def print_summary(store: Path) -> None:

@@ -104,7 +104,7 @@ def measure(
     device: str,
 ) -> Evaluation:
     """Load what is measured, divide the store, and measure."""
-    from simipu.cli._encoders import load_encoders, make_random
+    from simipu.cli._encoders import load_encoders, make_random, refuse_other_inputs
     from simipu.cli._progress import progress_bars
     from simipu.data.config import Selection, parse_image_size
     from simipu.evaluate.division import divide, refuse_trained, trained_frames
@@ -134,6 +134,7 @@ def measure(
     for one in loaded:
         if not allow_training_frames:
             refuse_trained(division, one.subject.name, trained_frames(opened, one.trained))
+    refuse_other_inputs(loaded)
     # A point encoder has room for the pairs that it was trained with.
     pairs = [one.sample.pairs for one in loaded if one.subject.points is not None]
     sample = loaded[0].sample

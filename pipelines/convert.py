@@ -67,7 +67,7 @@ def convert(
         source: reads the data set.
         out: the store.
         resources: where to run.
-        limit: convert only so many frames.
+        limit: convert only so many frames; faults that the scan finds beyond them count too.
         overwrite: replace a store with other content.
         skip_bad: leave faulty frames out, and list them, instead of stopping at the first.
         task_bytes: source bytes for each task to aim for.
@@ -82,7 +82,7 @@ def convert(
     plan = make_plan(source, limit=limit, task_bytes=task_bytes)
     faults = [skipped for skipped in plan.skipped if not skipped.expected]
     if faults and not skip_bad:
-        raise _faults_error(faults, source.root)
+        raise _faults_error(faults, source.root, limit)
     if not plan.tasks:
         raise SourceError("no frame is left to convert", where=source.root)
     destination.refuse_foreign(out)
@@ -99,7 +99,11 @@ def convert(
     with lock.writing(out) as run, stopping(done_so_far, total, out):
         if not destination.begin(storage, plan, overwrite=overwrite):
             return
-        pending = [task for task in plan.tasks if not _is_done(fragments, task, skip_bad=skip_bad)]
+        done = {task.name for task in plan.tasks if _is_done(fragments, task)}
+        pending = [task for task in plan.tasks if task.name not in done]
+        # What is left of another state of the source, and of blocks to be done again. A block's
+        # files may be those of other blocks in another state, so all of it goes before any is.
+        fragments.keep_only(done)
         progress("convert", total - count(pending), total)
         function = partial(_convert_block, source, source.info, out, run, skip_bad)
         for frames in run_tasks(
@@ -110,11 +114,10 @@ def convert(
         destination.end(storage)
 
 
-def _is_done(fragments: Fragments, task: ConvertTask, *, skip_bad: bool) -> bool:
+def _is_done(fragments: Fragments, task: ConvertTask) -> bool:
     fragment = fragments.read(task.name)
-    return fragment is not None and (
-        skip_bad or all(entry["expected"] for entry in fragment.notes["skipped"])
-    )
+    # A faulty frame may have been mended since, in a way that its digest does not show.
+    return fragment is not None and all(entry["expected"] for entry in fragment.notes["skipped"])
 
 
 @contextmanager
@@ -180,7 +183,7 @@ def _skipped(ref: FrameRef, error: SourceError, root: Path) -> Skipped:
     return relative_to_root(entry, root)
 
 
-def _faults_error(faults: Sequence[Skipped], root: Path) -> SourceError:
+def _faults_error(faults: Sequence[Skipped], root: Path, limit: int | None) -> SourceError:
     # One damaged calibration or timestamps file is the fault of many frames.
     frames = Counter((fault.path, fault.reason) for fault in faults)
     shown = [
@@ -192,5 +195,6 @@ def _faults_error(faults: Sequence[Skipped], root: Path) -> SourceError:
     return SourceError(
         "\n".join([f"{len(faults):,} frames of the data set are at fault:", *shown]),
         where=root,
-        fix="Mend the files, or add --skip-bad to leave these frames out. Nothing was written.",
+        fix="Mend the files, or add --skip-bad to leave these frames out. Nothing was written."
+        + ("" if limit is None else " They count wherever they are, also beyond --limit."),
     )

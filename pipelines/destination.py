@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 JOB = "convert"
 IDENTITY = f"{schema.STAGING}/identity.json"
 """The options of a conversion that has begun."""
+_CLEARING = "clearing"
+"""In them while the old content is being removed: what is left of it is no work to go on with."""
 
 
 def refuse_foreign(out: Path) -> None:
@@ -68,15 +70,19 @@ def begin(storage: LocalStorage, plan: Plan, *, overwrite: bool) -> bool:
             end(storage)
             return False
     elif (storage.root / IDENTITY).exists():
-        other = _differing(_begun(storage), plan.identity)
-        if not other:
+        begun = _begun(storage)
+        clearing = begun.pop(_CLEARING, False)
+        other = _differing(begun, plan.identity)
+        if not other and not clearing:
             return True
-        if not overwrite:
+        if other and not overwrite:
             raise UsageError(
                 f"a conversion with another {', '.join(other)} was begun here",
                 where=storage.root,
                 fix="Run the first command again, or add --overwrite to start over.",
             )
+    # First: what is left when the clearing is interrupted could not be told from foreign files.
+    storage.write(IDENTITY, canonical_json({**plan.identity, _CLEARING: True}))
     _clear(storage)
     storage.write(IDENTITY, canonical_json(plan.identity))
     return True
@@ -110,8 +116,8 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 
 def _clear(storage: LocalStorage) -> None:
     """Remove all content, the root first, so that what is left never looks like a store."""
-    (storage.root / schema.ROOT_DOCUMENT).unlink(missing_ok=True)
-    remove_work(storage)
+    storage.remove([schema.ROOT_DOCUMENT])
+    remove_work(storage, keep=(storage.root / IDENTITY).name)
     for path in storage.root.iterdir():
         if path.name == schema.STAGING:
             continue

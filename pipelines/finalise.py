@@ -47,7 +47,7 @@ def finalise(storage: LocalStorage, plan: Plan, fragments: Fragments, info: Sour
         raise SourceError(
             f"none of {len(skipped):,} frames could be read, the first because "
             f"{skipped[0]['path']}: {skipped[0]['reason']}",
-            fix="Mend the files, and run the command again with --overwrite.",
+            fix="Mend the files, and run the same command again.",
         )
     arrays: list[tuple[schema.ArraySpec, int]] = []
     totals: dict[str, int] = {}

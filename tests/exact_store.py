@@ -87,6 +87,7 @@ class ExactStore:
             correspondences=found,
             correspondence_column=columns.get,
             encoded=lambda: encode(xyz),
+            where=f"frame {frame}",
         )
         points = Points(xyz.reshape(-1, 3).astype(np.float32))
         return SimpleNamespace(index=frame, points=points, cameras={"front": camera})

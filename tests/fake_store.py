@@ -103,7 +103,12 @@ class FakeStore:
             if (index, number) in self.missing:
                 continue
             cameras[name] = FakeCamera(
-                name, height, width, found, self.encoded_size or (height, width)
+                name=name,
+                height=height,
+                width=width,
+                correspondences=found,
+                encoded_size=self.encoded_size or (height, width),
+                where=f"{self.path}, frame {index}, camera {name}",
             )
         cloud = FakeCloud(np.concatenate(xyz), self.point_columns, self.telling)
         return SimpleNamespace(index=index, points=cloud, cameras=cameras)
@@ -143,6 +148,7 @@ class FakeCamera:
     width: int
     correspondences: SimpleNamespace
     encoded_size: tuple[int, int]
+    where: str
 
     def correspondence_column(self, name: str) -> np.ndarray:
         found = self.correspondences

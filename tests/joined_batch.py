@@ -25,7 +25,11 @@ from simipu.train.distributed import join_world, parallelise
 CONFIG = SampleConfig(height=64, width=96, pairs=24, points=128)
 IMAGES = 4
 EMPTY = {"all": (), "fewer": (1,), "none in the last": (2, 3), "none": (0, 1, 2, 3)}
-BACKBONES = ("test_resnet", "test_efficientnet")  # the second has norms with activations
+MODELS = {
+    "plain": ModelConfig(image_backbone="test_resnet"),
+    "norms with activations": ModelConfig(image_backbone="test_efficientnet"),
+    "a layer that nothing asks for": ModelConfig(image_backbone="test_resnet", strides=(8, 16)),
+}
 
 
 @contextmanager
@@ -45,7 +49,7 @@ def in_double(item):
     return item.double() if item.is_floating_point() else item
 
 
-def compute(backbone: str, empty: tuple[int, ...], world) -> dict[str, torch.Tensor]:
+def compute(model: ModelConfig, empty: tuple[int, ...], world) -> dict[str, torch.Tensor]:
     """What this process finds for its share of the batch."""
     parts = [select_images(FakeStore(frames=IMAGES, empty=empty), Selection(path=""))]
     dataset = PairDataset(parts, CONFIG, seed=0, augment=True)
@@ -56,13 +60,15 @@ def compute(backbone: str, empty: tuple[int, ...], world) -> dict[str, torch.Ten
     images = prepare_images(batch.image, batch.jitter)
     batch = Sample(*(in_double(item) for item in batch))
     torch.manual_seed(0)
-    model = ModelConfig(image_backbone=backbone)
     method = build_method(model, pairs=CONFIG.pairs).double()
     parallel = parallelise(method, world, torch.device("cpu"))
     with everything_in_double():
         losses = parallel(images.double(), batch)
         losses.total.backward()
-    found = {f"grad {name}": p.grad for name, p in method.named_parameters()}
+    found = {
+        f"grad {name}": torch.zeros_like(p) if p.grad is None else p.grad
+        for name, p in method.named_parameters()
+    }
     found |= {f"buffer {name}": value.double() for name, value in method.named_buffers()}
     for name, contrast in (("inter", losses.inter), ("intra", losses.intra)):
         for part in ("loss", "recall_at_1", "recall_at_5", "alignment"):
@@ -77,8 +83,8 @@ def compute_all(world) -> dict[str, dict[str, torch.Tensor]]:
     torch.set_num_threads(1)
     try:
         return {
-            f"{backbone}, {name}": compute(backbone, empty, world)
-            for backbone in BACKBONES
+            f"{kind}, {name}": compute(model, empty, world)
+            for kind, model in MODELS.items()
             for name, empty in EMPTY.items()
         }
     finally:

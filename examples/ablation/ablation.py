@@ -103,18 +103,28 @@ def main() -> None:
         parser.error(f"there is no row {sorted(unknown)[0]!r}: see --list")
     size = TINY if arguments.tiny else FULL
     common = SETTINGS.split() + (TINY_SETTINGS.split() if arguments.tiny else [])
+    common += arguments.settings
     out = arguments.out / "tiny" if arguments.tiny else arguments.out
+    keep_settings(out, [f"{name}={value}" for name, value in size.items()] + common)
     store = make_store(out, size)
     for seed in range(size["seeds"]):  # all rows with one seed first: a table early on
         for name in wanted:
             run = out / "runs" / _folder(name) / str(seed)
-            settings = [*common, *arguments.settings, *rows[name]]
-            train(run, store, size, settings, seed)
+            train(run, store, size, [*common, *rows[name]], seed)
             measure(run, store, size, run / RESULT, seeds=1)
             if name == "fixed":
                 measure(run, store, size, out / RESULT, seeds=size["seeds"])
             write_table(out, rows)
     print(f"{out / 'table.md'}")
+
+
+def keep_settings(out: Path, settings: list[str]) -> None:
+    """What is finished is not done again: all rows of a folder must have the same settings."""
+    path = out / "settings.json"
+    if path.exists() and (begun := json.loads(path.read_text())) != settings:
+        sys.exit(f"Error: {out} was begun with other settings, {begun}: choose another folder")
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings))
 
 
 def make_store(out: Path, size: dict) -> Path:

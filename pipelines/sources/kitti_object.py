@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from simipu.errors import SourceError
 from simipu.records import Frame, FrameRef, LidarSweep, Scan, Scene, Skipped, SourceInfo
 
-from .files import NumberedFiles, is_number, list_numbered, read_text, skipped_frame
+from .files import NumberedFiles, digest, is_number, list_numbered, read_text, skipped_frame
 from .kitti_calibration import LICENCE, CalibrationFile, KittiCalibration, inverse
 from .roots import OBJECT_PARTS, check_root
 from .velodyne import (
@@ -38,9 +38,20 @@ NOTES = (
 
 
 class _Key(NamedTuple):
+    """What reading a frame needs.
+
+    Attributes:
+        part: "training" or "testing".
+        stem: the frame's number as its files are named.
+        cameras: cameras with an image.
+        calibration: digest of the frame's calibration file, so that frames converted before and
+            after it was replaced are not mixed.
+    """
+
     part: str
     stem: str
     cameras: tuple[str, ...]
+    calibration: str
 
 
 class KittiObject:
@@ -208,12 +219,16 @@ class _Part:
             _check_listed(files, stem, "scan without image")
             files.check(stem)
         _check_listed(self._calibrations, stem, "frame without calibration")
-        self._calibrations.check(stem)
         return FrameRef(
             id=f"{self.name}/{stem}",
             max_points=self._scans.sizes[stem] // BYTES_PER_POINT,
             max_image_bytes=sum(files.sizes[stem] for files in self.images.values()),
-            key=_Key(self.name, stem, tuple(self.images)),
+            key=_Key(
+                part=self.name,
+                stem=stem,
+                cameras=tuple(self.images),
+                calibration=digest(self._calibrations.path(stem)),
+            ),
         )
 
 

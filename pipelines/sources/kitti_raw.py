@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING
 
 from simipu.errors import SourceError
 from simipu.records import Frame, FrameRef, LidarSweep, Scan, Scene, Skipped, SourceInfo
 
-from .files import list_folders, read_bytes
+from .files import digest, list_folders
 from .kitti_calibration import LICENCE, CalibrationFile, KittiCalibration, inverse
 from .kitti_raw_drive import CAMERAS, SCAN_TIMES, Drive, FrameKey, gap_notes
 from .oxts import pose_from_oxts, read_oxts
@@ -182,10 +181,7 @@ def read_calibration(folder: Path) -> KittiCalibration:
 
 def calibration_digest(folder: Path) -> str:
     """Tell one state of a date's calibration files from another."""
-    digest = hashlib.sha256()
-    for name in CALIBRATION_FILES:
-        digest.update(read_bytes(folder / name))
-    return digest.hexdigest()[:16]
+    return digest(*(folder / name for name in CALIBRATION_FILES))
 
 
 def _ignored_note(folders: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from simipu.errors import SourceError
 from simipu.records import FrameRef, Skipped
 
-from .files import UNPACK_AGAIN, list_numbered, skipped_frame
+from .files import UNPACK_AGAIN, digest, list_numbered, skipped_frame
 from .timestamps import TimesFile, read_times
 from .velodyne import BYTES_PER_POINT, check_scan
 
@@ -31,6 +31,7 @@ class FrameKey(NamedTuple):
         image_times: per camera its line of ``timestamps.txt``, "" where there is none.
         scan_times: the same of the three `SCAN_TIMES`.
         oxts_origin: stem of the drive's first packet; "" where this frame has no packet.
+        oxts: digest of these two packets, which the pose is computed from; "" likewise.
         calibration: digest of the date's calibration files, so that frames converted before and
             after these were replaced are not mixed.
     """
@@ -41,6 +42,7 @@ class FrameKey(NamedTuple):
     image_times: tuple[str, ...]
     scan_times: tuple[str, ...]
     oxts_origin: str
+    oxts: str
     calibration: str
 
 
@@ -120,7 +122,7 @@ class Drive:
         for files in images.values():
             files.check(stem)
         index = int(stem)
-        packets = self._packets.sizes
+        origin = next(iter(self._packets.sizes)) if stem in self._packets.sizes else ""
         return FrameRef(
             id=f"{self.name}/{stem}",
             max_points=scans.sizes[stem] // BYTES_PER_POINT,
@@ -131,7 +133,8 @@ class Drive:
                 cameras=tuple(images),
                 image_times=tuple(image_times[camera].line(index) for camera in images),
                 scan_times=tuple(times.line(index) for times in scan_times),
-                oxts_origin=next(iter(packets)) if stem in packets else "",
+                oxts_origin=origin,
+                oxts=digest(*map(self._packets.path, (origin, stem))) if origin else "",
                 calibration=calibration,
             ),
         )

@@ -54,16 +54,16 @@ class ParquetRows:
             values: list[Any] = self._file.read(columns=[name]).column(0).to_pylist()
         return values
 
-    def largest(self, name: str) -> int:
-        """Return a bound of the bytes of a column in rows that belong together.
+    def largest(self, name: str, rows: int) -> int:
+        """Return a bound of the bytes of a column in so many rows, wherever they lie.
 
-        That is the size of the two largest row groups, as such rows may lie in two of them.
+        That is the size of as many of the largest row groups: each row may be in another one.
         """
         metadata = self._file.metadata
         index = self._file.schema_arrow.names.index(name)
         groups = (metadata.row_group(k) for k in range(metadata.num_row_groups))
         sizes = sorted(group.column(index).total_uncompressed_size for group in groups)
-        return int(sum(sizes[-2:]))
+        return int(sum(sizes[-rows:]))
 
     def row(self, number: int) -> dict[str, Any]:
         """Return a row: an Arrow scalar for each column."""

@@ -129,6 +129,7 @@ class Waymo:
                 where=root,
                 fix=f"Download it, or choose the lasers {', '.join(names[1:])}.",
             )
+        self._split = split
         self._stride = stride
         self._of_thread = _Opened()
         self._origins_m: Mapping[int, tuple[float, float, float]] | None = None
@@ -158,6 +159,7 @@ class Waymo:
                 *(f"The component {name} is not there: {WITHOUT[name]}." for name in missing),
             ),
             options={
+                "split": self._split,
                 "returns": self._assembly.returns,
                 "lasers": list(self._assembly.lasers),
                 "stride": self._stride,

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WHEEL = "waymo-open-dataset-tf-2-12-0==1.6.7"
 
+_LARGEST_MATRIX_BYTES = 64 << 20  # the largest of the data set are a tenth of that
+
 _Numbers = tuple[npt.NDArray[Any], tuple[int, ...]]
 
 
@@ -102,9 +104,14 @@ def read_matrix(compressed: bytes, dtype: npt.DTypeLike, path: Path, name: str) 
         SourceError: it is damaged.
     """
     try:
-        data = zlib.decompress(compressed)
+        stream = zlib.decompressobj()
+        data = stream.decompress(compressed, _LARGEST_MATRIX_BYTES + 1)
     except zlib.error as error:
         raise _damaged(f"{name} is damaged: it cannot be decompressed ({error})", path) from None
+    if not stream.eof:
+        is_cut = len(data) <= _LARGEST_MATRIX_BYTES
+        what = "is cut short" if is_cut else f"has more than {_LARGEST_MATRIX_BYTES:,} bytes"
+        raise _damaged(f"{name} is damaged: decompressed, it {what}", path)
     found = _packed_numbers(data, np.dtype(dtype)) or _any_numbers(data, np.dtype(dtype))
     if found is None:
         raise _damaged(f"{name} is damaged: it is not a matrix of {np.dtype(dtype)}", path)

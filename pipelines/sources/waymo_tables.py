@@ -86,10 +86,10 @@ class Table:
         row = self.rows.row(number)
         return {short: row[name] for name, short in self._columns.items()}
 
-    def largest(self, column: str) -> int:
-        """Return a bound of the bytes of a column in the rows of one frame."""
+    def largest(self, column: str, rows: int) -> int:
+        """Return a bound of the bytes of a column in so many rows, wherever they lie."""
         (name,) = (long for long, short in self._columns.items() if short == column)
-        return self.rows.largest(name)
+        return self.rows.largest(name, rows)
 
     def by_frame(self) -> dict[int, int]:
         """Return timestamp -> row."""

@@ -85,7 +85,7 @@ class Segment:
         self._tables = tables
         self.timestamps = sorted(self._poses)
         self.file_bytes = sum(table.rows.path.stat().st_size for table in tables.values())
-        self.image_bytes = tables["camera_image"].largest("image")
+        self.image_bytes = tables["camera_image"].largest("image", len(CAMERAS))
         self.stats = _stats(context, tables.get("stats"))
 
     def read_frame(self, timestamp_us: int) -> FrameParts:

@@ -63,7 +63,9 @@ class SampleRules:
             view in an order of its own.
         pairs: "rows" chooses points, and puts them first in both views; "assignment" leaves it to
             the method to find pairs.
-        visible_only: points that the camera does not see, or not in this view, are in no pair.
+        visible_only: points that something hides from the camera are in no pair. Points beside the
+            window never are; the released augmentation has them only by rounding, and keeps them
+            where this is False.
         pixel_mapping: "exact", or "released" for pixel coordinates that take no account of where a
             pixel's centre is.
     """

@@ -99,7 +99,7 @@ class PairDataset(Dataset[Sample]):
             )
         else:
             pairs = np.empty(0, dtype=np.intp)
-            if rules.visible_only:
+            if rules.visible_only or rules.augmentation != "released":
                 usable = usable & is_inside(uv, size)
         clean, augmented = choose_views(rng, len(uv), pairs, count=config.points, views=rules.views)
 
@@ -116,7 +116,7 @@ class PairDataset(Dataset[Sample]):
             uv = view.map_uv(source_uv if kept is None else source_uv[kept], mapping="released")
         listed, count = (pairs, config.pairs) if by_row else (clean, config.points)
         return Sample(
-            image=view.apply(self._decode(store, camera, frame_index)),
+            image=view.apply(self._decode(store, camera)),
             size=torch.tensor(size),
             jitter=torch.from_numpy(jitter.copy()),
             uv=torch.from_numpy(_padded(uv[listed], count)),
@@ -163,14 +163,13 @@ class PairDataset(Dataset[Sample]):
             kept &= squared <= np.float32(most_m) ** 2
         return kept & in_box(columns) if boxed else kept
 
-    def _decode(self, store: Store, camera: CameraView, frame_index: int) -> Tensor:
-        where = f"{store.path}, frame {frame_index}, camera {camera.name}"
-        image = decode_rgb(camera.encoded(), where=where)
+    def _decode(self, store: Store, camera: CameraView) -> Tensor:
+        image = decode_rgb(camera.encoded(), where=camera.where)
         if image.shape[1:] != (camera.height, camera.width):
             raise StoreError(
                 f"the image has {image.shape[2]} x {image.shape[1]} px, the store says "
                 f"{camera.width} x {camera.height}",
-                where=where,
+                where=camera.where,
                 fix=f"Check the store with: simipu-prep verify {store.path}",
             )
         return image

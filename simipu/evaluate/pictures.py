@@ -29,6 +29,5 @@ def read_picture(store: Store, frame: int, camera: int, size: tuple[int, int]) -
         StoreError: the image cannot be decoded.
     """
     view = store[frame].cameras[store.cameras[camera]]
-    where = f"{store.path}, frame {frame}, camera {view.name}"
-    image = decode_rgb(view.encoded(), where=where)
+    image = decode_rgb(view.encoded(), where=view.where)
     return centre_view((image.shape[1], image.shape[2]), size).apply(image)

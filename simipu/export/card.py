@@ -45,8 +45,8 @@ def describe(
     """
     parts = [
         f"# {file}: {_TITLES[export.target].format(model=export.model)}",
-        "Pre-trained without labels by simipu on camera images and LiDAR points, from a random "
-        f"start: {_WEIGHTS[trained.weights]} after {trained.step} steps of the run "
+        "Pre-trained without labels by simipu on camera images and LiDAR points, "
+        f"{_start(trained)}: {_WEIGHTS[trained.weights]} after {trained.step} steps of the run "
         f"`{trained.name}`.\n\nSHA-256 `{sha256}`",
         *(f"**Warning.** {warning}" for warning in warnings),
         f"## How to load it\n\n```python\n{loading_code(export, about, file=file)}```",
@@ -57,6 +57,13 @@ def describe(
         _versions(trained),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _start(trained: TrainedRun) -> str:
+    weights = trained.settings["model"].get("image_weights")
+    if weights is None:
+        return "from a random start"
+    return f"the image encoder from the weights of `{weights}`, whose licence holds as well"
 
 
 def _conditions(export: Export, about: Mapping[str, Any]) -> list[str]:

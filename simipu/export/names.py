@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import timm
 import torchvision
+from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from simipu.errors import UsageError
@@ -17,7 +18,7 @@ from simipu.models.pointnet2 import PointEncoder
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from simipu.methods.simipu import SimIPU
 
@@ -121,7 +122,7 @@ def make_export(method: SimIPU, backbone: str, target: str, *, prefix: str = "ba
         settings=MMDET[name],
         tensors={f"{prefix}.{key}": tensor for key, tensor in images.state_dict().items()},
         batch_norm=_distinct(images),
-        warnings=_differences(layers, target),
+        warnings=_differences(images, layers, target),
     )
 
 
@@ -155,7 +156,7 @@ def _matched(encoder: nn.Module, reference: nn.Module, *, target: str, model: st
         tensors=tensors,
         absent=tuple(name for name in theirs if name not in tensors),
         batch_norm=_distinct(encoder),
-        warnings=_differences(layers, target),
+        warnings=_differences(encoder, layers, target),
     )
 
 
@@ -172,11 +173,21 @@ def _distinct(network: nn.Module) -> tuple[BatchNorm, ...]:
     return tuple(dict.fromkeys(_batch_norms(network).values()))
 
 
-def _differences(layers: Counter[tuple[BatchNorm, BatchNorm]], target: str) -> tuple[str, ...]:
-    return tuple(
+def _differences(
+    encoder: nn.Module, layers: Counter[tuple[BatchNorm, BatchNorm]], target: str
+) -> tuple[str, ...]:
+    norms = tuple(
         f"{count} batch norms were trained with eps {ours.eps:g} and momentum {ours.momentum}; "
         f"{target} makes them with eps {theirs.eps:g} and momentum {theirs.momentum}. "
         "Set them after loading, else the features differ."
         for (ours, theirs), count in layers.items()
         if ours != theirs
+    )
+    convolutions = (module for module in encoder.modules() if isinstance(module, nn.Conv2d))
+    modes = Counter(module.padding_mode for module in convolutions)
+    del modes["zeros"]
+    return norms + tuple(
+        f"{count} convolutions were trained with the padding mode {mode!r}; {target} pads with "
+        "zeros. Set their padding_mode after loading, else the features differ."
+        for mode, count in modes.items()
     )

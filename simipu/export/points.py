@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 METADATA = "simipu"
 """Key of the metadata in an exported file; its value is JSON."""
+INPUTS = ("points", "intensity", "min_range_m", "max_range_m")
+"""The settings of a sample that say what a point encoder was trained on."""
 
 
 def settings_of(encoder: PointEncoder) -> dict[str, Any]:
@@ -43,6 +45,18 @@ def is_point_encoder(path: str | PathLike[str]) -> bool:
             return bool(json.loads((file.metadata() or {})[METADATA])["target"] == "points")
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return False
+
+
+def read_inputs(path: str | PathLike[str]) -> dict[str, Any]:
+    """The settings `INPUTS` that an exported point encoder was trained with, as they stand there.
+
+    Files of earlier versions have none.
+    """
+    with safe_open(str(path), framework="pt") as file:
+        found = json.loads(file.metadata()[METADATA]).get("sample")
+    return (
+        {name: found[name] for name in INPUTS if name in found} if isinstance(found, dict) else {}
+    )
 
 
 def load_point_encoder(path: str | PathLike[str]) -> PointEncoder:

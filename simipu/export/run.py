@@ -122,8 +122,6 @@ def read_run(run: Path, *, checkpoint: str, weights: str) -> TrainedRun:
         )
     data = [_read_data(selection, fingerprint) for selection, fingerprint in pairs]
     warnings = [warning for _, warning in data if warning]
-    if not state["step"]:  # best.pt, where no measurement was better than the first
-        warnings.append("These weights are random: the checkpoint is from before the first step.")
     records = [record for record in read_log(run) if (record.get("step") or 0) <= state["step"]]
     measured = [record for record in records if "retrieval/recall_at_1" in record]
     return TrainedRun(
@@ -228,6 +226,8 @@ def _without_places(config: TrainConfig) -> dict[str, Any]:
     settings = config.to_dict()
     for selection in (*settings["data"]["stores"], *settings["data"]["held_out"]):
         selection["path"] = Path(selection["path"]).name
+    if weights := settings["model"]["image_weights"]:
+        settings["model"]["image_weights"] = Path(weights).name
     return settings
 
 

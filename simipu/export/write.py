@@ -16,7 +16,7 @@ from safetensors.torch import save
 from simipu.data.photometric import IMAGENET_MEAN, IMAGENET_STD
 from simipu.errors import UsageError
 from simipu.export.card import describe
-from simipu.export.points import METADATA
+from simipu.export.points import INPUTS, METADATA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,7 +119,9 @@ def _metadata(trained: TrainedRun, export: Export) -> dict[str, Any]:
         ],
         "simipu": version("simipu"),
     }
-    if export.target != "points":
+    if export.target == "points":
+        about["sample"] = {name: trained.settings["sample"][name] for name in INPUTS}
+    else:
         about["image"] = {
             "channels": "RGB",
             "range": [0, 1],

@@ -82,8 +82,9 @@ def pair_by_assignment(encoder: Any, batch: Sample, *, count: int, with_gradient
         h, others = _own_centres(encoder, batch.augmented, count)
     p, q = gather(batch.clean.xyz, rows), gather(batch.augmented.xyz, others)
     undo = batch.T_clean_from_augmented
-    q = q @ undo[:, :3, :3].mT + undo[:, None, :3, 3]
-    partner = assign(p, q)
+    with torch.autocast(p.device.type, enabled=False):  # bfloat16 is off by decimetres
+        q = q @ undo[:, :3, :3].mT + undo[:, None, :3, 3]
+        partner = assign(p, q)
     valid = batch.valid.gather(1, rows)
     return Pairs(f, gather(h, partner), p, gather(batch.uv, rows), valid)
 

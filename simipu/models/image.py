@@ -100,6 +100,19 @@ class ImageEncoder(nn.Module):
         levels = [found[level] for level in self._levels]
         return [level.permute(0, 3, 1, 2) for level in levels] if self._channels_last else levels
 
+    def freeze_unused(self) -> None:
+        """Take the parameters that no map depends on out of the training: they get no gradient."""
+        side = 4 * max(self.strides)
+        image = next(self.parameters()).new_zeros(1, 3, side, 2 * side)
+        was_training = self.backbone.training
+        self.backbone.eval()  # this image must not enter the statistics of batch norm
+        total = torch.stack([level.sum() for level in self.maps(image)]).sum()
+        parameters = list(self.backbone.parameters())
+        gradients = torch.autograd.grad(total, parameters, allow_unused=True)
+        self.backbone.train(was_training)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.requires_grad_(gradient is not None)
+
     def _make(
         self, name: str, strides: Sequence[int] | None, padding: Padding, options: dict[str, Any]
     ) -> None:

@@ -35,6 +35,9 @@ class Voxels(NamedTuple):
 def find_voxels(xyz: Tensor, size_m: float) -> Voxels:
     """Sort points into the cells of a grid that is aligned with the axes and the origin.
 
+    Each cloud's cells count from its own least ones: coarser cells, of several of these, are then
+    the same whatever other clouds are in the batch.
+
     Args:
         xyz: (B, P, 3) float32, metres.
         size_m: edge of a cell.
@@ -43,7 +46,7 @@ def find_voxels(xyz: Tensor, size_m: float) -> Voxels:
         UsageError: the points are too far apart for a grid of such cells.
     """
     position = xyz / size_m
-    position = position - position.amin(dim=(0, 1)).floor()
+    position = position - position.amin(dim=1, keepdim=True).floor()
     cell = position.floor()
     extent = cell.amax(dim=(0, 1)) + 1
     if not len(xyz) * extent.double().prod() < _MOST_CELLS:  # likewise where it is not finite

@@ -188,12 +188,13 @@ def listed_files(storage: LocalStorage, root: Root) -> list[WrittenFile]:
     return [WrittenFile(path, *entry) for path, entry in sorted(json.loads(data)["files"].items())]
 
 
-def remove_work(storage: LocalStorage) -> None:
-    """Delete all work in progress. Call it while holding the store for writing."""
+def remove_work(storage: LocalStorage, *, keep: str = "") -> None:
+    """Delete all work in progress, but for a file. Call it while holding the store for writing."""
     for path in (storage.root / schema.STAGING).iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.suffix != ".lock":  # the writer, who holds it, removes it last
+        # The writer, who holds the locks, removes them last.
+        elif path.suffix != ".lock" and path.name != keep:
             path.unlink()
 
 

@@ -2,7 +2,8 @@
 
 A fragment is written last, whole and durably, so its presence means that everything it lists is on
 the disk. Its name holds a digest of the task: the fragment of a task that has since become another
-one is not taken for it. It is an ``.npz`` without pickles, in the staging folder.
+one is not taken for it, and is removed before a file that it lists is overwritten, or it would be
+believed when the task is as it was again. It is an ``.npz`` without pickles, in the staging folder.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from simipu.store.schema import STAGING
 from simipu.store.shards import WrittenFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     from simipu.store.storage import LocalStorage
 
@@ -77,6 +78,13 @@ class Fragments:
         except (OSError, EOFError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
             return None
         return Fragment(rows, files, ledger["notes"])
+
+    def keep_only(self, tasks: Collection[str]) -> None:
+        """Remove what other tasks left, for good; to be done before their files are overwritten."""
+        kept = {self._path(task) for task in tasks}
+        found = (self._storage.root / self._folder).glob("*.npz")
+        paths = [path.relative_to(self._storage.root).as_posix() for path in found]
+        self._storage.remove(path for path in paths if path not in kept)
 
     def read_all(self, tasks: Iterable[str]) -> list[Fragment]:
         """What all tasks left, in order.

@@ -30,6 +30,7 @@ Bytes = npt.NDArray[np.uint8]
 
 _ABSENT = np.uint64(2**64 - 1)
 _CRC_BYTES = 4
+_BLOSC_HEADER_BYTES = 16
 
 # One thread: workers are processes already, and the bytes must not depend on the machine.
 blosc.use_threads = False
@@ -208,7 +209,24 @@ class ShardedArray:
             encoded = data[offset - low : offset - low + size]
             if len(encoded) < size or not _crc_is_right(encoded):
                 raise _damaged(self._storage, path, f"inner chunk {chunk} fails its CRC-32C")
-            yield chunk, encoded[:-_CRC_BYTES]
+            content = encoded[:-_CRC_BYTES]
+            if self._decoded_bytes(content) != spec.chunk_rows * spec.row_bytes:
+                raise _damaged(
+                    self._storage, path, f"inner chunk {chunk} does not hold as much as it must"
+                )
+            yield chunk, content
+
+    def _decoded_bytes(self, content: Bytes) -> int:
+        """What an encoded chunk says that it holds; -1 where its header cannot be right.
+
+        Blosc's header: the sizes decoded, of a block and encoded, little endian, from byte 4 on.
+        """
+        if not self.spec.compressed:
+            return len(content)
+        if len(content) < _BLOSC_HEADER_BYTES:
+            return -1
+        decoded, _, encoded = content[4:_BLOSC_HEADER_BYTES].view("<u4").tolist()
+        return decoded if encoded == len(content) else -1
 
     def _decode(self, encoded: Bytes, skip: int, out: Array) -> None:
         """Rows ``skip`` onwards of an encoded chunk into ``out``."""

@@ -173,6 +173,14 @@ class LocalStorage:
         with self.create(path) as file:
             file.write(data)
 
+    def remove(self, paths: Iterable[str]) -> None:
+        """Remove files, and wait until that is on the disk; one that is absent does not matter."""
+        changed: set[Path] = set()
+        for path in paths:
+            (self.root / path).unlink(missing_ok=True)
+            changed.add((self.root / path).parent)
+        _at_once(_sync_folder, sorted(changed))
+
     def files(self) -> list[str]:
         """Every file of the store, sorted, without work in progress."""
         found = []

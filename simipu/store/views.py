@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
@@ -13,6 +12,7 @@ import numpy.typing as npt
 from simipu.errors import StoreError
 from simipu.records import Column, Correspondences, FloatArray, Shutter
 from simipu.store import schema
+from simipu.store.images import decode_image
 
 if TYPE_CHECKING:
     from simipu.records import ReadOut
@@ -267,11 +267,17 @@ class CameraView:
         return int(self._value("nbytes"))
 
     def image(self) -> npt.NDArray[np.uint8]:
-        """The decoded image, (height, width, 3) uint8 RGB."""
-        from PIL import Image
+        """The decoded image, (height, width, 3) uint8 RGB.
 
-        with Image.open(io.BytesIO(self.encoded())) as image:
-            return np.asarray(image.convert("RGB"))
+        Raises:
+            StoreError: it cannot be decoded, or has more than 8 bits a channel.
+        """
+        return decode_image(self.encoded(), where=self.where)
+
+    @property
+    def where(self) -> str:
+        """What to call the image in an error."""
+        return f"{self._store.path}, frame {self._frame}, camera {self.name}"
 
     @property
     def correspondences(self) -> Correspondences:

@@ -26,6 +26,8 @@ from simipu.losses.gather import count_all
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from simipu.methods.simipu import SimIPU
+
 
 @dataclass(frozen=True, slots=True)
 class World:
@@ -96,7 +98,7 @@ def join_world(device: str = "auto") -> Iterator[World]:
     on_gpu = device == "cuda" or (device == "auto" and torch.cuda.is_available())
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     if on_gpu:
-        torch.cuda.set_device(local_rank)
+        torch.cuda.set_device(_gpu(f"cuda:{local_rank}"))
     distributed.init_process_group("nccl" if on_gpu else "gloo")
     try:
         control = distributed.new_group(backend="gloo")
@@ -111,13 +113,16 @@ def choose_device(name: str, world: World) -> torch.device:
         raise UsageError(
             f"there is no device {name!r}", fix="Choose --device auto, cpu, cuda or cuda:N."
         )
-    count = torch.cuda.device_count()
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{world.local_rank}"
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= count:
+    return torch.device(name) if name == "cpu" else _gpu(name)
+
+
+def _gpu(name: str) -> torch.device:
+    device, count = torch.device(name), torch.cuda.device_count()
+    if (device.index or 0) >= count:
         raise UsageError(
             f"there is no device {name!r}: PyTorch finds {count} CUDA devices",
             fix="Choose --device auto, cpu, or cuda:N with a smaller N; with torchrun, no more "
@@ -126,11 +131,12 @@ def choose_device(name: str, world: World) -> torch.device:
     return device
 
 
-def parallelise(method: nn.Module, world: World, device: torch.device) -> nn.Module:
+def parallelise(method: SimIPU, world: World, device: torch.device) -> nn.Module:
     """``method``, so that the gradients of all processes are those of the joined batch."""
     if world.size == 1:
         return method
     share_batch_norm(method, on_gpu=device.type == "cuda")
+    method.image_encoder.freeze_unused()  # their gradients would be waited for
     # Batch norm is shared: its statistics are equal already, and need not be sent around.
     known = signature(DistributedDataParallel).parameters
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
@@ -171,6 +177,7 @@ class _SharedBatchNorm(_BatchNorm):
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return super().forward(x)
+        given, x = x.dtype, x.float()  # under autocast too: sums of many
         axes = [axis for axis in range(x.ndim) if axis != 1]
         rows = x.numel() // x.shape[1]
         total = count_all(rows, x.device)
@@ -184,7 +191,7 @@ class _SharedBatchNorm(_BatchNorm):
         result = centred * torch.rsqrt(variance + self.eps).view(shape)
         if self.affine:
             result = result * self.weight.view(shape) + self.bias.view(shape)
-        return cast("Tensor", result)
+        return cast("Tensor", result.to(given))
 
     @torch.no_grad()
     def _update(self, mean: Tensor, variance: Tensor) -> None:

@@ -7,6 +7,7 @@ import types
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import yaml
@@ -222,8 +223,14 @@ def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]
     return [
         f"{name}: {others.get(name)} -> {mine.get(name)}"
         for name in sorted(mine.keys() | others.keys())
-        if not _is_free(name) and mine.get(name) != others.get(name)
+        if not _is_free(name) and _content(name, mine) != _content(name, others)
     ]
+
+
+def _content(name: str, settings: Plain) -> Any:
+    """The value, of a path only the file's name: it may lie somewhere else by now."""
+    value = settings.get(name)
+    return PurePath(value).name if value and name == "model.image_weights" else value
 
 
 def _is_free(name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -138,11 +138,15 @@ class Trainer:
 
         state = self._find_state(resume=resume)
         torch.manual_seed(seed)
-        self.method = build_method(config.model, pairs=config.sample.pairs)
+        model = config.model
+        if state is not None:
+            model = replace(model, image_weights=None)  # the checkpoint has what became of them
+        self.method = build_method(model, pairs=config.sample.pairs)
         self.config = config.complete(self.method.image_encoder.strides)
         self.method.to(self.device)
         if self.device.type == "cuda":
-            self.method.to(memory_format=torch.channels_last)
+            # Not of the points, where convolutions may have weights of five axes.
+            self.method.image_encoder.to(memory_format=torch.channels_last)
         self._optimizer = self._make_optimizer()
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._average: WeightAverage | None = None
@@ -150,9 +154,9 @@ class Trainer:
             self._average = WeightAverage(self.method, config.optim.average)
         if state is not None:
             self._restore(state)
-        if config.system.compile:
-            self.method.image_encoder.backbone.compile()
         self._parallel = parallelise(self.method, self.world, self.device)
+        if config.system.compile:  # only now: what comes before looks at one small image
+            self.method.image_encoder.backbone.compile()
 
     def train(self, listener: Listener) -> None:
         """Train from `step` to the end.
@@ -234,6 +238,8 @@ class Trainer:
         self.world.wait()  # until all have read what is there
         if not self.world.is_first:
             return nullcontext()
+        if self._newest is None:  # of an attempt whose records are dropped as well
+            (self._checkpoints / BEST).unlink(missing_ok=True)
         describe_run(self.run, self.config, self._stores, self.world.size)
         return RunLog(self.run, step=self.step, wandb=self.config.log.wandb)
 

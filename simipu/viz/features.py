@@ -170,8 +170,7 @@ def compute_features(
         query: a further pixel (u, v) of the stored image.
     """
     view = image.view
-    name = image.camera.name
-    decoded = view.apply(decode_rgb(image.camera.encoded(), where=f"camera {name}"))
+    decoded = view.apply(decode_rgb(image.camera.encoded(), where=image.camera.where))
     network_image = prepare_images(decoded[None], torch.from_numpy(NO_JITTER)[None])
 
     cell = math.ceil(math.sqrt(view.out_height * view.out_width / MAX_CELLS))

@@ -9,7 +9,7 @@ import pytest
 
 import simipu
 from folders import ONE_WORKER
-from simipu.errors import SourceError, UsageError
+from simipu.errors import IncompleteError, SourceError, UsageError
 from simipu.pipelines.convert import convert
 from simipu.pipelines.sources.waymo import Waymo
 from simipu.pipelines.synthetic.waymo_v1 import as_record
@@ -68,6 +68,18 @@ def test_a_split_can_be_the_root_or_be_chosen(root):
         assert (scene.name, scene.split) == (NAMES[1], "validation")
 
 
+def test_a_conversion_of_one_split_does_not_go_on_with_another(root, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("simipu.pipelines.convert.finalise", interrupt)
+    with pytest.raises(IncompleteError):
+        convert(Waymo(root, split="training"), tmp_path / "s", resources=ONE_WORKER, limit=1)
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="a conversion with another options was begun here"):
+        convert(Waymo(root, split="validation"), tmp_path / "s", resources=ONE_WORKER, limit=1)
+
+
 def test_bounds_hold_and_frames_are_read_after_pickling(root):
     source = Waymo(root)
     scan = source.scan()
@@ -102,7 +114,12 @@ def test_stride_returns_and_lasers(root):
     columns = source.read(scene.frames[0]).lidar.columns
     assert np.unique(columns["laser"]).tolist() == [1, 5]
     assert np.unique(columns["return"]).tolist() == [1]
-    assert source.info.options == {"returns": 1, "lasers": ["TOP", "REAR"], "stride": 2}
+    assert source.info.options == {
+        "split": None,
+        "returns": 1,
+        "lasers": ["TOP", "REAR"],
+        "stride": 2,
+    }
 
 
 def test_lasers_stand_where_the_first_segment_says(root, roots):

@@ -325,3 +325,16 @@ def test_a_cut_matrix_is_damaged(tmp_path, cut):
     data = zlib.decompress(compressed(np.ones((4, 4), dtype=np.float32)))[:-cut]
     with pytest.raises(SourceError, match="m is damaged"):
         waymo_messages.read_matrix(zlib.compress(data), np.float32, tmp_path, "m")
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        (zlib.compress(bytes(65 << 20)), r"m is damaged: .* more than 67,108,864 bytes"),
+        (zlib.compress(bytes(1000))[:-3], "m is damaged: .* cut short"),
+        (b"nothing of the kind", "m is damaged: it cannot be decompressed"),
+    ],
+)
+def test_a_stream_of_any_other_length_is_damaged(tmp_path, stream, message):
+    with pytest.raises(SourceError, match=message):
+        waymo_messages.read_matrix(stream, np.float32, tmp_path, "m")

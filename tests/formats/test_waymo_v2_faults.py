@@ -179,6 +179,20 @@ def test_order_groups_and_types_of_a_release_do_not_matter(folder, rows_per_grou
             assert image.data == its.cameras[name].data
 
 
+@pytest.mark.parametrize("rows_per_group", [1, 2, 3, 100])
+def test_the_bound_of_a_frames_images_holds_however_they_are_grouped(folder, rows_per_group):
+    root, context = folder
+    path = root / "camera_image" / f"{context}.parquet"
+    # Else the smallest and largest image of a group are in its column's size once more.
+    plain = {"write_statistics": False, "use_dictionary": False}
+    rewrite(path, lambda table: table, row_group_size=rows_per_group, **plain)
+    segment = waymo_v2.Segment(root, context)
+    for timestamp in segment.timestamps:
+        images = segment.read_frame(timestamp).images.values()
+        assert len(images) == 5
+        assert segment.image_bytes >= sum(len(image.jpeg) for image in images)
+
+
 NAMES_OF_CAMERAS = {n: dataset_pb2.CameraName.Name.Name(n) for n in range(1, 6)}
 NAMES_OF_LASERS = {n: dataset_pb2.LaserName.Name.Name(n) for n in range(1, 6)}
 

@@ -11,9 +11,19 @@ import simipu
 from folders import ONE_WORKER, contents
 from simipu.errors import IncompleteError, SimipuError, SourceError
 from simipu.pipelines.convert import convert
+from simipu.pipelines.sources.kitti_object import KittiObject
 from simipu.pipelines.sources.kitti_raw import KittiRaw
 
 SMALL_TASK = 3000  # about two frames of the small tree
+
+
+class Stopped(KittiRaw):
+    """Is interrupted when the first two drives are converted."""
+
+    def read(self, ref):
+        if "drive_0027" in ref.id:
+            raise KeyboardInterrupt
+        return super().read(ref)
 
 
 def damage(root: Path, drive: str, index: int) -> Path:
@@ -61,21 +71,93 @@ def test_files_replaced_while_stopped_are_taken_up(tmp_path):
     convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, task_bytes=SMALL_TASK)
 
 
+def test_files_that_are_put_back_while_stopped_are_taken_up(tmp_path):
+    """What an earlier run left of the same state of the source may have been overwritten since."""
+    root = kitti_tree.write_raw_tree(tmp_path / "raw")
+    arguments = {"resources": ONE_WORKER, "task_bytes": SMALL_TASK}
+    image = root / kitti_tree.DRIVE_1 / "image_02/data/0000000000.png"
+    original = image.read_bytes()
+    with pytest.raises(IncompleteError):
+        convert(Stopped(root), tmp_path / "s", **arguments)
+    kitti_tree.write_png(image, kitti_tree.RAW_SIZE, "L", np.random.default_rng(0))
+    assert len(image.read_bytes()) != len(original)
+    with pytest.raises(IncompleteError):
+        convert(Stopped(root), tmp_path / "s", **arguments)
+    image.write_bytes(original)
+    convert(KittiRaw(root), tmp_path / "s", **arguments)
+    convert(KittiRaw(root), tmp_path / "t", **arguments)
+    assert contents(tmp_path / "s") == contents(tmp_path / "t")
+
+
+def test_a_calibration_replaced_while_stopped_is_taken_up(tmp_path):
+    class StoppedObject(KittiObject):
+        def read(self, ref):
+            if ref.id == "training/000003":
+                raise KeyboardInterrupt
+            return super().read(ref)
+
+    root = kitti_tree.write_object_tree(tmp_path / "kitti")
+    arguments = {"resources": ONE_WORKER, "task_bytes": 1}
+    with pytest.raises(IncompleteError):
+        convert(StoppedObject(root), tmp_path / "s", **arguments)
+    calibration = root / "training" / "calib" / "000001.txt"
+    text = calibration.read_text()
+    calibration.write_text(re.sub(r"(?m)^P2: \S", "P2: 3", text))
+    assert calibration.read_text() != text
+    convert(KittiObject(root), tmp_path / "s", **arguments)
+    convert(KittiObject(root), tmp_path / "t", **arguments)
+    assert contents(tmp_path / "s") == contents(tmp_path / "t")
+
+
+@pytest.mark.parametrize("packet", [0, 2])
+def test_a_pose_replaced_while_stopped_is_taken_up(tmp_path, packet):
+    """The first packet is the origin of all of the drive's poses."""
+    root = kitti_tree.write_raw_tree(tmp_path / "raw")
+    arguments = {"resources": ONE_WORKER, "task_bytes": 1}
+    with pytest.raises(IncompleteError):
+        convert(Stopped(root), tmp_path / "s", **arguments)
+    kitti_tree.write_oxts(root / kitti_tree.DRIVE_1 / f"oxts/data/{packet:010d}.txt", 3, 1)
+    convert(KittiRaw(root), tmp_path / "s", **arguments)
+    convert(KittiRaw(root), tmp_path / "t", **arguments)
+    assert contents(tmp_path / "s") == contents(tmp_path / "t")
+
+
 def test_frames_skipped_by_an_earlier_run_are_read_again_without_skip_bad(tmp_path):
     root = kitti_tree.write_raw_tree(tmp_path / "raw")
     path = damage(root, kitti_tree.DRIVE_1, 0)
-
-    class Stopped(KittiRaw):
-        def read(self, ref):
-            if "drive_0027" in ref.id:
-                raise KeyboardInterrupt
-            return super().read(ref)
 
     arguments = {"resources": ONE_WORKER, "task_bytes": SMALL_TASK}
     with pytest.raises(IncompleteError):
         convert(Stopped(root), tmp_path / "s", skip_bad=True, **arguments)
     with pytest.raises(SourceError, match=path.name):
         convert(KittiRaw(root), tmp_path / "s", **arguments)
+
+
+def test_frames_mended_while_stopped_are_read_again_with_skip_bad(tmp_path):
+    root = kitti_tree.write_raw_tree(tmp_path / "raw")
+    scan = root / kitti_tree.DRIVE_1 / "velodyne_points/data/0000000000.bin"
+    good = scan.read_bytes()
+    assert damage(root, kitti_tree.DRIVE_1, 0) == scan
+    arguments = {"resources": ONE_WORKER, "task_bytes": SMALL_TASK, "skip_bad": True}
+    with pytest.raises(IncompleteError):
+        convert(Stopped(root), tmp_path / "s", **arguments)
+    scan.write_bytes(good)
+    convert(KittiRaw(root), tmp_path / "s", **arguments)
+    convert(KittiRaw(root), tmp_path / "t", **arguments)
+    assert simipu.open_store(tmp_path / "s").attributes["skipped"] == []
+    assert contents(tmp_path / "s") == contents(tmp_path / "t")
+
+
+def test_where_no_frame_could_be_read_the_same_command_does_it_once_they_are_mended(tmp_path):
+    root = kitti_tree.write_raw_tree(tmp_path / "raw", drives={kitti_tree.DRIVE_1: 1})
+    scan = root / kitti_tree.DRIVE_1 / "velodyne_points/data/0000000000.bin"
+    good = scan.read_bytes()
+    damage(root, kitti_tree.DRIVE_1, 0)
+    with pytest.raises(SourceError, match="run the same command again"):
+        convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, skip_bad=True)
+    scan.write_bytes(good)
+    convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, skip_bad=True)
+    assert len(simipu.open_store(tmp_path / "s")) == 1
 
 
 def test_a_passing_fault_stops_the_conversion_even_with_skip_bad(raw_root, tmp_path, monkeypatch):
@@ -101,6 +183,8 @@ def test_skip_bad_leaves_frames_out_and_lists_them(tmp_path):
     empty.write_bytes(b"")
     with pytest.raises(SourceError, match=empty.name):
         convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER)
+    with pytest.raises(SourceError, match="also beyond --limit"):
+        convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, limit=1)
     assert not (tmp_path / "s").exists()
     convert(KittiRaw(root), tmp_path / "s", resources=ONE_WORKER, skip_bad=True)
     store = simipu.open_store(tmp_path / "s")

@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +121,40 @@ def test_overwrite_replaces_a_store_and_resumes_itself(raw_root, raw_store, tmp_
     rest = Interrupted(raw_root, 5, AssertionError("read again"))
     convert(rest, out, resources=ONE_WORKER, overwrite=True, task_bytes=SMALL_TASK)
     convert(KittiRaw(raw_root), tmp_path / "t", resources=ONE_WORKER, task_bytes=SMALL_TASK)
+    assert contents(out) == contents(tmp_path / "t")
+
+
+@pytest.mark.parametrize("begun", ["a store", "another conversion"])
+@pytest.mark.parametrize("removed", range(3))
+def test_stopped_while_it_clears_the_old_store_overwrite_goes_on(
+    raw_root, tmp_path, monkeypatch, begun, removed
+):
+    out = tmp_path / "s"
+    if begun == "a store":
+        convert(KittiRaw(raw_root), out, resources=ONE_WORKER, limit=2)
+    else:
+        source = Interrupted(raw_root, 3, KeyboardInterrupt())
+        with pytest.raises(IncompleteError):
+            convert(source, out, resources=ONE_WORKER, limit=5, task_bytes=SMALL_TASK)
+    rmtree, left = shutil.rmtree, [removed]
+
+    def interrupted(path, *arguments, **named):
+        if Path(path).name in ("convert", "camera", "frames", "lidar", "scenes"):
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+        rmtree(path, *arguments, **named)
+
+    monkeypatch.setattr(shutil, "rmtree", interrupted)
+    with pytest.raises(IncompleteError, match="same command again"):
+        convert(KittiRaw(raw_root), out, resources=ONE_WORKER, overwrite=True)
+    monkeypatch.undo()
+    with pytest.raises(IncompleteError, match="has not ended"):
+        simipu.open_store(out)
+    with pytest.raises(UsageError, match="another limit was begun here"):
+        convert(KittiRaw(raw_root), out, resources=ONE_WORKER, limit=1)
+    convert(KittiRaw(raw_root), out, resources=ONE_WORKER, overwrite=True)
+    convert(KittiRaw(raw_root), tmp_path / "t", resources=ONE_WORKER)
     assert contents(out) == contents(tmp_path / "t")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,13 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import save_file
 
-from simipu.cli._encoders import load_encoders, make_random
+from simipu.cli._encoders import load_encoders, make_random, refuse_other_inputs
 from simipu.cli.eval import main
 from simipu.cli.export import main as export
 from simipu.cli.train import main as train
+from simipu.data.config import SampleConfig
+from simipu.errors import UsageError
+from simipu.export.points import INPUTS
 from simipu.export.run import WEIGHTS
 
 QUICK = ("--seeds", 1, "--device", "cpu")
@@ -183,9 +187,19 @@ def test_an_exported_point_encoder_is_that_of_its_run(trained):
     )
     assert (loaded.subject.image, loaded.subject.method) == (None, None)
     assert loaded.sample.pairs == 24  # of the run's 8 pairs: its first level has so many centres
+    for name in INPUTS:
+        assert getattr(loaded.sample, name) == getattr(run_s.sample, name)
+    assert loaded.sample.points != SampleConfig().points
     cloud = (torch.randn(1, 40, 3), torch.randn(1, 40, 1), torch.ones(1, 40, dtype=torch.bool))
     features = [each.subject.points(*cloud, 8) for each in (loaded, run_s)]
     assert torch.equal(*features)
+    refuse_other_inputs([loaded, run_s])
+    subject = replace(run_s.subject, name="other")
+    other = replace(run_s, subject=subject, sample=replace(run_s.sample, intensity=False))
+    with pytest.raises(
+        UsageError, match=r"different sample\.intensity: it True, other False\n.*one by"
+    ):
+        refuse_other_inputs([loaded, other])
     random = make_random(loaded)().points
     assert random(*cloud, 8).shape == features[0].shape
     assert not torch.equal(random(*cloud, 8), features[0])

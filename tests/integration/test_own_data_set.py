@@ -218,6 +218,10 @@ def test_options_of_nuscenes(nuscenes_root, tmp_path):
     options = info["source"]["options"]
     assert (options["version"], options["split"]) == ("v1.0-mini", None)
     assert (options["sweeps"], options["accumulate"], options["tolerance_ms"]) == (True, 2, 30.0)
+    result = prep(*command, tmp_path / "t", "--tolerance-ms", 50)
+    assert result.exit_code == 2
+    assert "--tolerance-ms: it does nothing without --sweeps" in result.stderr
+    assert not (tmp_path / "t").exists()
     result = prep(*command, tmp_path / "t", "--split", "no_such_split")
     assert result.exit_code == 2
     assert "no_such_split" in result.stderr

@@ -17,6 +17,7 @@ import simipu
 from folders import contents
 from simipu.cli.prep import main
 
+CONVERT = ["kitti-raw", "--root", "{raw}", "--out", "{tmp}/s"]
 PREP = Path(sys.executable).with_name("simipu-prep")
 
 
@@ -109,6 +110,22 @@ def test_verify_exits_1_and_names_each_fault(raw_root, tmp_path):
             "greater than 0",
         ),
         (["correspond", "{store}", "--scheduler", "foo", "--min-depth", "2"], 2, "not the address"),
+        (
+            ["correspond", "{store}", "--scheduler", "tcp://127.0.0.1:9", "--workers", "2"],
+            2,
+            "--workers: it does nothing with --scheduler",
+        ),
+        (
+            [*CONVERT, "--scheduler", "tcp://127.0.0.1:9", "--workers", "2"],
+            2,
+            "--workers: it does nothing with --scheduler",
+        ),
+        (
+            [*CONVERT, "--no-correspondences", "--min-depth", "2"],
+            2,
+            "--min-depth: it does nothing with --no-correspondences",
+        ),
+        ([*CONVERT, "--projection", "published"], 2, "has no projection of its own"),
         (["extract", "{store}", "--frame", "99", "--out", "{tmp}/f"], 2, "there is no frame 99"),
     ],
 )
@@ -131,7 +148,18 @@ def test_debug_shows_the_traceback(tmp_path):
 
 @pytest.mark.parametrize(
     "command",
-    ["", "kitti", "kitti-raw", "nuscenes", "convert", "correspond", "info", "verify", "extract"],
+    [
+        "",
+        "kitti",
+        "kitti-raw",
+        "nuscenes",
+        "waymo",
+        "convert",
+        "correspond",
+        "info",
+        "verify",
+        "extract",
+    ],
 )
 def test_help_has_an_example_on_a_line_of_its_own(command):
     printed = succeed(*command.split(), "--help")

@@ -55,3 +55,10 @@ def test_all_repairs_together_make_compat_fixed():
     fixed = dataclasses.replace(PRESETS["fixed"], strides=(8, 16, 32))
     assert both[0].model.switches == fixed
     assert both[1].model.switches == dataclasses.replace(PRESETS["compat"], **encoder)
+
+
+def test_a_folder_has_rows_of_one_kind_only(tmp_path):
+    ABLATION["keep_settings"](tmp_path / "out", ["steps=2"])
+    ABLATION["keep_settings"](tmp_path / "out", ["steps=2"])
+    with pytest.raises(SystemExit, match=r"other settings, \['steps=2'\]: choose another folder"):
+        ABLATION["keep_settings"](tmp_path / "out", ["steps=3"])

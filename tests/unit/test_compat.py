@@ -26,7 +26,7 @@ from simipu.data.sample import Sample
 from simipu.data.selection import select_images
 from simipu.methods.build import build_method
 from simipu.methods.config import ModelConfig
-from simipu.methods.pairs import assign
+from simipu.methods.pairs import assign, pair_by_assignment
 from simipu.methods.pixels import sample_as_released
 from simipu.models.layers import gather
 
@@ -227,6 +227,20 @@ def test_on_the_same_points_assignment_finds_the_rows():
     order = torch.stack([torch.randperm(64, generator=generator) for _ in range(2)])
     q = gather(p, order) + 1e-6
     assert torch.equal(gather(q, assign(p, q)).round(decimals=3), p.round(decimals=3))
+
+
+def test_half_precision_matches_the_same_points():
+    _, _, batch = make()
+
+    def coordinates(xyz, feature, distinct, queries):
+        return xyz[:, :queries]
+
+    def partners():
+        return pair_by_assignment(coordinates, batch, count=64, with_gradients=False).h
+
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = partners()
+    assert torch.equal(found, partners())
 
 
 @pytest.mark.parametrize("encoder", ["pointnet2", "sparse-unet"])

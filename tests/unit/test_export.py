@@ -117,6 +117,17 @@ def test_torchvision_gets_the_same_features(backbone):
     assert_equal_features(torchvision_features(model), expected)
 
 
+@pytest.mark.parametrize("target", ["timm", "torchvision", "mmdet"])
+def test_padding_that_the_target_does_not_know_is_warned_of(target):
+    encoder = image_encoder("resnet18")
+    for layer in (encoder.conv1, encoder.layer1[0].conv1):
+        layer.padding_mode = "reflect"
+    *_, warning = make_export(method_with(encoder), "resnet18", target).warnings
+    assert warning.startswith(
+        f"2 convolutions were trained with the padding mode 'reflect'; {target}"
+    )
+
+
 @pytest.mark.parametrize("backbone", TORCHVISION)
 def test_torchvision_has_the_same_names_and_shapes(backbone):
     with torch.device("meta"):
@@ -378,3 +389,11 @@ def test_the_card_without_a_measurement_says_so(trained_run):
     assert "Nothing: the run kept no frames apart" in card(trained_run, metrics={})
     assert "| recall_at_1 | 0.25 |" in card(trained_run)
     assert "| control_at_1 | - |" in card(trained_run)
+
+
+def test_the_card_says_what_a_run_began_with(trained_run):
+    assert "from a random start: " in card(trained_run)
+    model = trained_run.settings["model"] | {"image_weights": "imagenet.pth"}
+    text = card(trained_run, settings=trained_run.settings | {"model": model})
+    assert "from the weights of `imagenet.pth`, whose licence holds as well: " in text
+    assert "random start" not in text

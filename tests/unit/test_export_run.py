@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import shutil
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ import torch
 from run_folder import make_run
 from simipu.errors import SimipuError, UsageError
 from simipu.export.run import WEIGHTS, read_run
-from simipu.train.checkpoint import BEST, list_checkpoints, load_checkpoint
+from simipu.train.checkpoint import BEST, list_checkpoints, load_checkpoint, write_state
 from simipu.train.runfolder import MARK
 
 
@@ -37,6 +38,16 @@ def test_a_run_is_read(run, trained_run):
     assert trained_run.settings["data"]["stores"][0]["path"] == "gone.zarr"
 
 
+def test_weights_that_a_run_began_with_are_named_without_their_folder(tmp_path, run):
+    folder = shutil.copytree(run, tmp_path / "b")
+    last = list_checkpoints(folder / "checkpoints")[-1]
+    state = load_checkpoint(last)
+    state["config"]["model"]["image_weights"] = str(tmp_path / "imagenet.pth")
+    write_state(last, state)
+    trained = read_run(folder, checkpoint="last", weights="model")
+    assert trained.settings["model"]["image_weights"] == "imagenet.pth"
+
+
 def test_the_best_checkpoint_and_the_average_are_read_on_request(tmp_path):
     run = make_run(tmp_path / "b", ema=True)
     with pytest.raises(UsageError, match=r"no checkpoint 'best'"):
@@ -56,12 +67,6 @@ def test_without_its_store_the_licence_is_not_known(trained_run):
     assert data.selection == {"frames": ":8"}
     (warning,) = trained_run.warnings
     assert "licence of the data is not known: gone.zarr" in warning
-
-
-def test_random_weights_are_warned_of(tmp_path, trained_run):
-    run = read_run(make_run(tmp_path / "b", steps=(0,)), checkpoint="0", weights="model")
-    assert run.warnings[-1].startswith("These weights are random")
-    assert not any("random" in warning for warning in trained_run.warnings)
 
 
 def test_no_run_and_no_checkpoint_are_told_apart(tmp_path):

@@ -159,3 +159,17 @@ def test_weights_that_do_not_fit_are_named(tmp_path):
     refuses({"conv1.weight": file}, "cannot be read")  # an object: nothing in a file is run
     with pytest.raises(SimipuError, match="cannot be read"):
         ImageEncoder("resnet18", weights=tmp_path / "absent.pth")
+
+
+@pytest.mark.parametrize(("strides", "frozen"), [((8, 16), {"layer4"}), ((8, 32), set())])
+def test_what_no_map_depends_on_can_be_taken_out_of_the_training(strides, frozen):
+    encoder = ImageEncoder("test_resnet", strides)
+    statistics = [value.clone() for value in encoder.buffers()]
+    encoder.freeze_unused()
+    still = {
+        name.split(".")[0] for name, p in encoder.backbone.named_parameters() if p.requires_grad
+    }
+    layers = {name.split(".")[0] for name, _ in encoder.backbone.named_parameters()}
+    assert layers - still == frozen
+    assert all(map(torch.equal, encoder.buffers(), statistics))
+    assert all(parameter.grad is None for parameter in encoder.parameters())

@@ -2,6 +2,7 @@ import os
 import signal
 
 import pytest
+import timm
 import torch
 from torch import nn
 
@@ -123,11 +124,26 @@ def test_a_run_without_a_checkpoint_is_begun_anew(tmp_path, resume):
         make_trainer(tmp_path, **settings).train(Listening(crash))
     old = {path.name for path in (tmp_path / "tensorboard").iterdir()}
     (tmp_path / "tensorboard" / old.pop()).rename(tmp_path / "tensorboard" / "tfevents.old")
+    (tmp_path / "checkpoints").mkdir(exist_ok=True)
+    (tmp_path / "checkpoints" / "best.pt").write_bytes(b"of the first attempt")
     make_trainer(tmp_path, resume=resume, **settings).train(Listening())
     steps = [record["step"] for record in read_log(tmp_path) if "lr" in record]
     assert steps == [1, 2, 3, 4, 5, 6]
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     assert not (tmp_path / "tensorboard" / "tfevents.old").exists()
+    assert not (tmp_path / "checkpoints" / "best.pt").exists()
+
+
+def test_the_weights_that_a_run_began_with_are_not_needed_to_resume_it(tmp_path):
+    file = tmp_path / "weights.pth"
+    torch.save(timm.create_model("test_resnet").state_dict(), file)
+    model = {"image_backbone": "test_resnet", "image_weights": str(file)}
+    make_trainer(tmp_path / "run", model=model).train(Listening())
+    file.unlink()
+    moved = model | {"image_weights": str(tmp_path / "elsewhere" / "weights.pth")}
+    assert make_trainer(tmp_path / "run", resume=True, model=moved).step == 6
+    with pytest.raises(UsageError, match=r"model\.image_weights: .*weights\.pth -> .*other\.pth"):
+        make_trainer(tmp_path / "run", resume=True, model=model | {"image_weights": "other.pth"})
 
 
 def test_a_run_of_a_time_when_switches_were_left_to_the_preset_goes_on(tmp_path):

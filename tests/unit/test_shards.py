@@ -1,5 +1,6 @@
 """Our shard files against the Zarr libraries, and the faults that reading must notice."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -219,3 +220,16 @@ def test_text_rows_are_utf8():
     assert schema.encode_text(["", ""]).shape == (2, 1)
     joined = schema.join_text([rows, schema.encode_text(["a"]), schema.encode_text([])])
     assert schema.decode_text(joined) == [*texts, "a"]
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("chunk_rows", [2, 8])
+def test_a_chunk_of_another_size_is_damage(tmp_path, compressed, chunk_rows):
+    """Blosc would leave what is missing as it was in memory, or make room for what is too much."""
+    written = spec_of(compressed=compressed)
+    write_array(LocalStorage(tmp_path), written, random_rows(written, 12))
+    listed = dataclasses.replace(written, chunk_rows=chunk_rows, shard_rows=3 * chunk_rows)
+    array = ShardedArray(LocalStorage(tmp_path), listed, 3 * chunk_rows)
+    for end in (chunk_rows, chunk_rows - 1):
+        with pytest.raises(StoreError, match="inner chunk 0 does not hold as much as it must"):
+            array.read(0, end)

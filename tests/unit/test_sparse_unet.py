@@ -162,6 +162,14 @@ class TestUNet:
         difference = absolute(xyz, feature, distinct, 7) - absolute(moved, feature, distinct, 7)
         assert difference.abs().max() > 1e-3
 
+    def test_other_clouds_in_the_batch_change_nothing(self, encoder):
+        xyz, feature, distinct = clouds()
+        encoder.eval()
+        alone = encoder(xyz[:1], feature[:1], distinct[:1], 7)
+        for away in ([0.0, 0.0, 0.0], [-0.5, -1.5, 3.7], [20.0, 0.5, -1.0]):
+            beside = torch.cat([xyz[:1], xyz[1:] + torch.tensor(away)])
+            torch.testing.assert_close(encoder(beside, feature, distinct, 7)[:1], alone)
+
     def test_copies_that_fill_a_cloud_change_nothing(self, encoder):
         xyz, feature, distinct = clouds()
         encoder.eval()

@@ -56,6 +56,18 @@ def test_a_sync_that_fails_leaves_nothing_in_place(tmp_path, monkeypatch):
     assert not list((tmp_path / "store/.simipu/partial").iterdir())
 
 
+def test_removed_files_are_gone_from_the_disk_and_absent_ones_do_not_matter(tmp_path, monkeypatch):
+    storage = LocalStorage(tmp_path / "store")
+    for path in ("a/1", "a/2", "b/1"):
+        storage.write(path, b"some")
+    synced = []
+    monkeypatch.setattr(
+        storage_module, "_sync_folder", lambda folder: synced.append((folder, storage.files()))
+    )
+    storage.remove(["a/1", "a/3", "b/1"])
+    assert sorted(synced) == [(tmp_path / "store" / name, ["a/2"]) for name in ("a", "b")]
+
+
 def test_many_files_are_settled_in_parts_without_the_one_being_written(tmp_path, monkeypatch):
     monkeypatch.setattr(storage_module, "_BATCH_FILES", 3)
     storage = LocalStorage(tmp_path)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from simipu.errors import UsageError
+from simipu.store.images import decode_image
 from simipu.viz.colors import camera_color
 
 if TYPE_CHECKING:
@@ -117,9 +116,6 @@ def load_frame(frame: FrameView) -> LoadedFrame:
 def _load_camera(camera: CameraView, names: tuple[str, ...]) -> LoadedCamera:
     width = min(camera.width, MAX_PICTURE_WIDTH)
     size = (width, max(round(camera.height * width / camera.width), 1))
-    with Image.open(io.BytesIO(camera.encoded())) as image:
-        image.draft("RGB", size)  # a JPEG is decoded no larger than is needed
-        picture = image.convert("RGB").resize(size, Image.Resampling.BILINEAR)
     return LoadedCamera(
         name=camera.name,
         number=names.index(camera.name),
@@ -129,5 +125,5 @@ def _load_camera(camera: CameraView, names: tuple[str, ...]) -> LoadedCamera:
         K=camera.K,
         T_camera_from_lidar=camera.T_camera_from_lidar,
         pairs=camera.correspondences,
-        picture=np.asarray(picture),
+        picture=decode_image(camera.encoded(), where=camera.where, size=size),
     )
