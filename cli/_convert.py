@@ -268,7 +268,7 @@ def convert_any(name: str, root: Path, texts: dict[str, str], **options: Any) ->
     """Convert a data set of your own, by a source that you wrote.
 
     The source is called as Class(ROOT, KEY=VALUE, ...); docs/adding-a-dataset.md says how to write
-    one. With --scheduler, the scheduler and its workers must be able to import it too.
+    one. With --scheduler, its workers must be able to import it too.
 
     \b
     simipu-prep convert --source my_rig:MyRig --root /data/my_rig --out my_rig.zarr

@@ -7,6 +7,7 @@ import pickle
 import signal
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
+from functools import cache, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -39,8 +40,8 @@ def run_tasks(
 
     Raises:
         IncompleteError: a worker process was lost, or the scheduler cannot be reached.
-        UsageError: the address is none, or the scheduler or its workers have other versions or
-            cannot import ``function``.
+        UsageError: the address is none, the scheduler or a worker has other versions, or a worker
+            cannot import ``function`` or a task.
         Exception: whatever ``function`` raised; tasks not yet started are dropped.
     """
     if scheduler is None and min(workers, len(tasks)) <= 1:
@@ -49,9 +50,8 @@ def run_tasks(
     from distributed import KilledWorker, as_completed
 
     with _client(min(workers, len(tasks)), scheduler) as client:
-        if scheduler is not None:
-            _refuse_unknown_code(client, scheduler, function)
-        futures = client.map(function, tasks, pure=False, retries=0)
+        call = partial(_call, scheduler, _versions(), pickle.dumps(function))
+        futures = client.map(call, [pickle.dumps(task) for task in tasks], pure=False, retries=0)
         try:
             for future in as_completed(futures, loop=client.loop):
                 yield future.result()
@@ -103,39 +103,54 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         yield client
 
 
+def _call(scheduler: str | None, versions: dict[str, str], function: bytes, task: bytes) -> object:
+    """Call a pickled function with a pickled task, on a worker.
+
+    They travel as bytes, for a worker that cannot unpickle what dask itself sends dies, and without
+    workers the client waits for ever. A worker may join late: each task asks what it has.
+    """
+    if (there := _versions()) != versions:
+        raise _other_versions("a worker", there, versions, scheduler)
+    try:
+        unpickled, argument = pickle.loads(function), pickle.loads(task)  # from our own client
+    except (ImportError, AttributeError) as error:
+        raise UsageError(
+            f"a worker cannot import the reader of this data set ({error})",
+            where=scheduler,
+            fix="Install its package where the workers run, or start them with its folder in "
+            "PYTHONPATH.",
+        ) from error
+    return unpickled(argument)
+
+
+@cache
 def _versions() -> dict[str, str]:
+    """Of what the bytes of a store depend on; those of a mixture could not be made again."""
     return {name: version(name) for name in ("simipu", "numpy", "numcodecs")}
 
 
 def _refuse_other_versions(client: Any, scheduler: str) -> None:
-    """The bytes of a store depend on these; a mixture could not be made again."""
+    """Ask the scheduler and the workers that are there, before any of them needs simipu."""
     here = _versions()
-    for worker, there in client.run(_versions).items():
-        if there != here:
-            raise UsageError(
-                f"worker {worker} has {there}, this process has {here}",
-                where=scheduler,
-                fix="Install the same versions everywhere.",
-            )
-
-
-def _refuse_unknown_code(client: Any, scheduler: str, function: Callable[..., object]) -> None:
-    """Find out before any task is sent: of that, workers die or the client waits for ever."""
-    data = pickle.dumps(function)
     try:
-        client.run_on_scheduler(_unpickle, data)
-        client.run(_unpickle, data)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(
-            f"the scheduler or a worker of it cannot import the reader of this data set ({error})",
-            where=scheduler,
-            fix="Install its package where they run, or start all of them with its folder in "
-            "PYTHONPATH.",
-        ) from error
+        there = {"the scheduler": client.run_on_scheduler(_versions)}
+    except ImportError as error:
+        there = {"the scheduler": error}
+    on_workers = client.run(_versions, on_error="return")
+    there |= {f"worker {address}": found for address, found in on_workers.items()}
+    for who, found in there.items():
+        if found != here:
+            raise _other_versions(who, found, here, scheduler)
 
 
-def _unpickle(data: bytes) -> None:
-    pickle.loads(data)  # from our own client
+def _other_versions(
+    who: str, there: object, here: dict[str, str], scheduler: str | None
+) -> UsageError:
+    return UsageError(
+        f"{who} has {there}, this process has {here}",
+        where=scheduler,
+        fix="Install the same versions everywhere.",
+    )
 
 
 def _ignore_interrupts() -> None:

@@ -7,11 +7,13 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from distributed import Client
 
 import nuscenes_tree
 import rig_source
@@ -254,28 +256,48 @@ def test_help_says_where_defaults_come_from(command):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("scheduler_can", "worker_can"), [(False, False), (True, False), (True, True)]
-)
-def test_a_scheduler_must_be_able_to_import_the_source(rig, tmp_path, scheduler_can, worker_can):
-    path = {True: str(Path(rig_source.__file__).parent), False: str(tmp_path)}
+@pytest.mark.parametrize("worker", ["late", "early", "without the source", "without simipu"])
+def test_workers_of_a_scheduler_must_be_able_to_import_the_source(rig, tmp_path, worker):
+    """The scheduler need not be, and a worker that joins late is asked as well."""
+    source = Path(rig_source.__file__).parent
+    shadow = tmp_path / "shadow"
+    (shadow / "simipu").mkdir(parents=True)
+    missing = "No module named 'simipu'"
+    (shadow / "simipu" / "__init__.py").write_text(f'raise ModuleNotFoundError("{missing}")')
+    paths = {"late": source, "early": source, "without simipu": shadow}
     where = tmp_path / "scheduler.json"
-    scheduler = ["scheduler", "--port", 0, "--no-dashboard", "--scheduler-file", where]
-    worker = ["worker", "--scheduler-file", where, "--no-dashboard", "--no-nanny"]
-    with background(*scheduler, path=path[scheduler_can]) as process:
-        wait_for(where, process)
-        with background(*worker, path=path[worker_can]):
-            address = json.loads(where.read_text())["address"]
-            more = ["--no-correspondences", "--scheduler", address]
-            command = [BIN / "simipu-prep", *convert("Rig", rig, tmp_path / "s", *more)]
-            result = run(*command, cwd=Path(rig_source.__file__).parent, timeout=120)
-    if worker_can:
+    options = ["--scheduler-file", where, "--no-dashboard"]
+    with background("scheduler", "--port", 0, *options, path=tmp_path) as process:
+        wait_for(lambda: where.exists() and where.read_text(), process)
+        address = json.loads(where.read_text())["address"]
+        command = convert("Rig", rig, tmp_path / "s", "--no-correspondences")
+        command = [BIN / "simipu-prep", *command, "--scheduler", address]
+
+        def join():
+            path = paths.get(worker, tmp_path)
+            return background("worker", *options, "--no-nanny", path=path)
+
+        if worker == "late":
+            with ThreadPoolExecutor() as pool:
+                running = pool.submit(run, *command, cwd=source, timeout=120)
+                wait_for(lambda: (tmp_path / "s").exists(), process)
+                with join():
+                    result = running.result()
+        else:
+            with join(), Client(address, set_as_default=False) as client:
+                client.wait_for_workers(1, timeout=60)
+                result = run(*command, cwd=source, timeout=120)
+    if worker in ("late", "early"):
         assert result.returncode == 0, result.stderr
+        return
+    assert result.returncode == 2, result.stderr
+    assert address in result.stderr
+    assert "Traceback" not in result.stderr
+    if worker == "without simipu":
+        assert missing in result.stderr
     else:
-        assert result.returncode == 2, result.stderr
-        assert f"{address}: the scheduler or a worker of it cannot import" in result.stderr
+        assert "a worker cannot import the reader" in result.stderr
         assert "No module named 'rig_source'" in result.stderr
-        assert "Traceback" not in result.stderr
 
 
 @contextmanager
@@ -294,9 +316,9 @@ def background(*command, path):
         process.wait(30)
 
 
-def wait_for(file, process):
+def wait_for(condition, process):
     deadline = time.monotonic() + 60
-    while not (file.exists() and file.read_text()):
+    while not condition():
         assert process.poll() is None, process.returncode
         assert time.monotonic() < deadline
         time.sleep(0.05)
