@@ -124,8 +124,7 @@ def make_random(like: Encoders) -> Callable[[], Subject]:
         if like.model is None:
             assert like.backbone is not None
             return Subject(name=RANDOM, image=ImageEncoder(like.backbone).eval())
-        model = replace(like.model, image_weights=None)
-        method = build_method(model, pairs=like.sample.pairs).eval()
+        method = build_method(like.model, pairs=like.sample.pairs).eval()
         return Subject(
             name=RANDOM, method=method, image=method.image_encoder, points=method.point_encoder
         )

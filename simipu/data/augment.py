@@ -163,17 +163,9 @@ class SimilarityTransform:
 
     def apply(self, xyz_m: Float32Array) -> Float32Array:
         """Transform (N, 3) points."""
-        return _apply(self.T_augmented_from_clean, xyz_m)
-
-    def invert(self, xyz_m: Float32Array) -> Float32Array:
-        """Undo `apply`."""
-        return _apply(np.linalg.inv(self.T_augmented_from_clean), xyz_m)
-
-
-def _apply(transform: npt.NDArray[np.float64], xyz_m: Float32Array) -> Float32Array:
-    matrix = transform.astype(np.float32)
-    moved: Float32Array = xyz_m @ matrix[:3, :3].T + matrix[:3, 3]
-    return moved
+        matrix = self.T_augmented_from_clean.astype(np.float32)
+        moved: Float32Array = xyz_m @ matrix[:3, :3].T + matrix[:3, 3]
+        return moved
 
 
 def random_similarity(rng: np.random.Generator) -> SimilarityTransform:

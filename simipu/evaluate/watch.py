@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,7 +52,7 @@ class DepthWatch:
             for parts in (fitted, measured)
         )
         self._pairs = sample.pairs
-        self._model = replace(model, image_weights=None)
+        self._model = model
 
     def __call__(self, method: nn.Module, device: torch.device) -> dict[str, float]:
         """Errors of depth, by the names of `simipu.evaluate.depth_probe.DepthErrors`.

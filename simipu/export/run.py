@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -175,9 +175,7 @@ def _rebuild(config: TrainConfig, weights: dict[str, Any]) -> SimIPU:
     # The file is untrusted, and timm would look up some names in the network.
     if not timm.is_model(backbone):
         raise ValueError(f"timm has no backbone {backbone!r}")
-    # What the backbone began with is in the weights; the file that it came from may be gone.
-    model = replace(config.model, image_weights=None)
-    method = build_method(model, pairs=config.sample.pairs)
+    method = build_method(config.model, pairs=config.sample.pairs)
     method.load_state_dict(weights)
     return method.eval()
 

@@ -17,12 +17,14 @@ HIDDEN = 256
 RELEASED_EPS, RELEASED_MOMENTUM = 1e-3, 0.01
 
 
-def build_method(model: ModelConfig, *, pairs: int) -> SimIPU:
-    """The method with random weights, but for those of ``model.image_weights``.
+def build_method(model: ModelConfig, *, pairs: int, image_weights: str | None = None) -> SimIPU:
+    """The method with random weights, but for those of ``image_weights``.
 
     Args:
         model: the preset and its switches.
         pairs: pairs per image, for which the point encoder must have room.
+        image_weights: file that the backbone begins with. Not taken from ``model``: what was
+            trained has its weights in a checkpoint, and that file may be gone.
 
     Raises:
         UsageError: timm has no such backbone, or it cannot serve, or the weights do not fit it.
@@ -31,7 +33,7 @@ def build_method(model: ModelConfig, *, pairs: int) -> SimIPU:
     image_encoder = ImageEncoder(
         model.image_backbone,
         switches.strides,
-        weights=model.image_weights,
+        weights=image_weights,
         padding=switches.padding,
     )
     point_encoder = build_point_encoder(

@@ -43,16 +43,3 @@ class Graph(NamedTuple):
         for level in self.levels[1:]:
             rows = rows.gather(1, level.centre)
         return rows
-
-    def repeat(self, times: int) -> Graph:
-        """The graph of ``times`` similar copies of the batch, one after the other."""
-        return Graph(
-            tuple(
-                Level(
-                    level.centre.repeat(times, 1),
-                    tuple(near.repeat(times, 1, 1) for near in level.near),
-                )
-                for level in self.levels
-            ),
-            tuple(near.repeat(times, 1, 1) for near in self.up),
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -138,10 +138,11 @@ class Trainer:
 
         state = self._find_state(resume=resume)
         torch.manual_seed(seed)
-        model = config.model
-        if state is not None:
-            model = replace(model, image_weights=None)  # the checkpoint has what became of them
-        self.method = build_method(model, pairs=config.sample.pairs)
+        self.method = build_method(
+            config.model,
+            pairs=config.sample.pairs,
+            image_weights=config.model.image_weights if state is None else None,
+        )
         self.config = config.complete(self.method.image_encoder.strides)
         self.method.to(self.device)
         if self.device.type == "cuda":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import torch
@@ -54,7 +53,7 @@ def untrained(model: ModelConfig, image: ImagePoints, sample: SampleConfig) -> S
     """The networks of a training as they would begin from random weights, the same every time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        method = build_method(replace(model, image_weights=None), pairs=sample.pairs).eval()
+        method = build_method(model, pairs=sample.pairs).eval()
     settle_batch_norm(method, image, sample)
     return method
 

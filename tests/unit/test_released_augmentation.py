@@ -70,7 +70,6 @@ def test_a_cloud_goes_through_the_released_operations(mirror):
             x, y = x * cos - y * sin, x * sin + y * cos
             x, y, z = (transform.scale * (p + q) for p, q in zip((x, y, z), c, strict=True))
             np.testing.assert_allclose(end, [x, -y if mirror else y, z], atol=2e-4)
-        np.testing.assert_allclose(transform.invert(transform.apply(xyz)), xyz, atol=2e-4)
 
 
 def test_the_box_is_open():

@@ -24,9 +24,9 @@ from small_runs import (
 __all__ = ["one_thread"]  # a fixture that every test here uses
 
 
-def build_with_dropout(model, *, pairs):
+def build_with_dropout(model, **options):
     """A method that draws random numbers of PyTorch in every step."""
-    method = build_method(model, pairs=pairs)
+    method = build_method(model, **options)
     method.image_encoder.register_forward_hook(
         lambda module, _input, columns: nn.functional.dropout(columns, 0.5, module.training)
     )
