@@ -50,8 +50,12 @@ def run_tasks(
     from distributed import KilledWorker, as_completed
 
     with _client(min(workers, len(tasks)), scheduler) as client:
-        call = partial(_call, scheduler, _versions(), pickle.dumps(function))
-        futures = client.map(call, [pickle.dumps(task) for task in tasks], pure=False, retries=0)
+        call: Callable[[Any], object] = function
+        arguments: Sequence[object] = tasks
+        if scheduler is not None:
+            call = partial(_call, scheduler, _versions(), pickle.dumps(function))
+            arguments = [pickle.dumps(task) for task in tasks]
+        futures = client.map(call, arguments, pure=False, retries=0)
         try:
             for future in as_completed(futures, loop=client.loop):
                 yield future.result()
@@ -104,7 +108,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
 
 
 def _call(scheduler: str | None, versions: dict[str, str], function: bytes, task: bytes) -> object:
-    """Call a pickled function with a pickled task, on a worker.
+    """Call a pickled function with a pickled task, on a worker that may not be like this process.
 
     They travel as bytes, for a worker that cannot unpickle what dask itself sends dies, and without
     workers the client waits for ever. A worker may join late: each task asks what it has.
