@@ -52,7 +52,7 @@ def run_tasks(
     with _client(min(workers, len(tasks)), scheduler) as client:
         call: Callable[[Any], object] = function
         arguments: Sequence[object] = tasks
-        if scheduler is not None:
+        if scheduler is not None:  # local workers are this installation, and import what it does
             call = partial(_call, scheduler, _versions(), pickle.dumps(function))
             arguments = [pickle.dumps(task) for task in tasks]
         futures = client.map(call, arguments, pure=False, retries=0)
